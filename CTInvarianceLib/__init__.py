@@ -1,0 +1,1 @@
+"""CTInvariance: what a CT denoising network ignores."""

@@ -1,0 +1,25 @@
+"""Fixtures that every test may use."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real CT that lies beside a development checkout; tests skip without it."""
+    folder = Path(os.environ.get("CTINVARIANCE_DATA", Path(__file__).parents[2] / "shared" / "data"))
+    if not (folder / "volumes").is_dir():
+        pytest.skip(f"no real CT at {folder} (set CTINVARIANCE_DATA to where it lies)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def ct_small() -> Path:
+    """The real CT slice that ships inside pydicom, 128x128."""
+    from pydicom.data import get_testdata_file
+
+    return Path(str(get_testdata_file("CT_small.dcm")))
