@@ -4,7 +4,8 @@ from __future__ import annotations
 
 
 class CTInvarianceError(Exception):
-    """Root of all errors that a person can cause and mend.
+    """
+    Root of all errors that a person can cause and mend.
 
     Args:
         what: what is wrong, as one sentence without a final full stop.

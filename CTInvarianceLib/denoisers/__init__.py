@@ -1,0 +1,19 @@
+"""CT denoisers, and the cut f = Ψ∘Φ at any of their layers."""
+
+from .chen import Chen, Identity
+from .cut import layers, remainder, representation, representations
+from .yang import Yang
+
+DENOISERS = {"chen": Chen, "yang": Yang, "identity": Identity}
+"""Architectures that a model set may name."""
+
+__all__ = [
+    "DENOISERS",
+    "Chen",
+    "Identity",
+    "Yang",
+    "layers",
+    "remainder",
+    "representation",
+    "representations",
+]
