@@ -53,3 +53,7 @@ class WeightsError(ModelsError):
 
 class GeometryWarning(UserWarning):
     """Geometry that is unusual but usable: a tilted gantry, uneven spacing, missing slices."""
+
+
+class PairingWarning(UserWarning):
+    """Series that are left out or unpaired because it is not clear what belongs together."""

@@ -1,0 +1,7 @@
+"""`python -m CTInvarianceLib` is `ctinvariance`."""
+
+import sys
+
+from .cli import main
+
+sys.exit(main())

@@ -1,0 +1,57 @@
+"""Untrained networks as a configuration describes them: the one place that training and loading share."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from .config import Config, DenoiserConfig
+from .denoisers import DENOISERS, representation
+from .embedding import VectorEmbedding
+from .errors import ConfigError
+from .flow import BlockComponents, ConditionalFlow, ConditionNetwork, LayerFlow
+
+
+def build_denoiser(config: DenoiserConfig, *, seed: int = 0) -> nn.Module:
+    """The denoiser of the named architecture; raises ConfigError where there is none or its arguments do not fit."""
+    if config.architecture not in DENOISERS:
+        raise ConfigError(
+            "no denoiser of this name",
+            where=config.architecture,
+            hint=f"Choose one of {', '.join(DENOISERS)}.",
+        )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        try:
+            module: nn.Module = DENOISERS[config.architecture](**config.arguments)
+        except TypeError as error:
+            raise ConfigError(f"the arguments do not fit ({error})", where=config.architecture) from error
+    return module
+
+
+def build_embedding(config: Config) -> VectorEmbedding:
+    """The embedding of one domain."""
+    settings = config.embedding
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        return VectorEmbedding(settings.patch_size, settings.latent_dim, settings.width)
+
+
+def build_flow(config: Config, denoiser: nn.Module, layer: str) -> LayerFlow:
+    """The flow of one layer: a stem for the shape of its z, a condition network, a conditional flow."""
+    settings, size = config.flow, config.embedding.patch_size
+    reference = next(denoiser.parameters(), torch.empty(0))
+    with torch.no_grad():
+        z = representation(denoiser, reference.new_zeros(1, 1, size, size), layer)
+    stem = BlockComponents(z.shape[1], settings.components)
+    grid = (z.shape[2] // stem.block, z.shape[3] // stem.block)
+    network = ConditionNetwork(stem.components, grid, settings.condition_dim, seed=config.seed)
+    flow = ConditionalFlow(
+        config.embedding.latent_dim,
+        settings.condition_dim,
+        settings.blocks,
+        settings.hidden,
+        condition_network=network,
+        seed=config.seed,
+    )
+    return LayerFlow(stem, flow)

@@ -1,0 +1,116 @@
+"""The command line, `ctinvariance`: exit code 0 done, 2 bad input (one line says what), 130 cancelled."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import NoReturn
+
+from . import __version__, commands
+from .config import DOMAINS, PRESETS
+from .errors import CTInvarianceError
+from .protocol import Cancelled
+
+BAD_INPUT, CANCELLED = 2, 130
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """One line, like every other error."""
+        self.exit(BAD_INPUT, f"error: {message}. Try `{self.prog} --help`.\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    warnings.showwarning = _show_warning
+    options = _parser().parse_args(arguments)
+    try:
+        commands.COMMANDS[options.command](options)
+    except CTInvarianceError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except (KeyboardInterrupt, Cancelled):
+        print("cancelled; what was finished is kept", file=sys.stderr)
+        return CANCELLED
+    except BrokenPipeError:  # the reader of our output has left, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
+    """Our own warnings as one line; those of libraries are not for the person at the terminal."""
+    if category.__module__.startswith(__package__ or "") or category is UserWarning:
+        print(f"warning: {' '.join(str(message).split())}", file=sys.stderr)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="ctinvariance", description="Shows what a CT denoising network ignores.")
+    parser.add_argument("--version", action="version", version=f"ctinvariance {__version__}")
+    sub = parser.add_subparsers(dest="command", required=True, metavar="command")
+
+    pairs = sub.add_parser("pairs", help="list patients, series and low/full-dose pairs")
+    pairs.add_argument("source", help="folder of DICOM or volume files")
+    pairs.add_argument("--json", action="store_true", help="for machines")
+
+    simulate = sub.add_parser("simulate", help="low dose from full dose")
+    simulate.add_argument("volume")
+    simulate.add_argument("--dose", type=float, default=0.25, help="fraction of the original dose (0.25)")
+    simulate.add_argument("--seed", type=int, default=0)
+    simulate.add_argument("--out", required=True, help="file to write: .nrrd .nii.gz .mha")
+
+    phantom = sub.add_parser("phantom", help="write a data set of phantoms with known truth")
+    phantom.add_argument("--patients", type=int, default=6)
+    phantom.add_argument("--slices", type=int, default=4)
+    phantom.add_argument("--seed", type=int, default=0)
+    phantom.add_argument("--out", required=True, help="folder to write")
+
+    train = sub.add_parser("train", help="train denoisers, embeddings and flows")
+    train.add_argument("--preset", choices=PRESETS, default=None, help="quick: minutes on a CPU")
+    train.add_argument("--config", help="TOML or JSON, on top of the preset")
+    train.add_argument("--data", required=True, help="folder of DICOM or volume files")
+    train.add_argument("--out", required=True, help="folder of the model set")
+    train.add_argument("--resume", action="store_true", help="go on with the run in that folder")
+
+    denoise = sub.add_parser("denoise", help="denoise a volume")
+    denoise.add_argument("volume")
+    _add_models(denoise)
+    denoise.add_argument("--out", required=True, help="file to write: .nrrd .nii.gz .mha")
+
+    sample = sub.add_parser("sample", help="sample images that a layer cannot tell apart")
+    sample.add_argument("volume")
+    _add_models(sample)
+    sample.add_argument("--layer", required=True)
+    sample.add_argument("--domain", choices=DOMAINS, default="low")
+    sample.add_argument("--slice", type=int, default=None, help="index of the slice (the middle one)")
+    sample.add_argument(
+        "--center", type=int, nargs=2, metavar=("ROW", "COLUMN"), help="of the patch (image centre)"
+    )
+    sample.add_argument("-n", type=int, default=250, help="number of samples (250)")
+    sample.add_argument("--seed", type=int, default=0)
+    sample.add_argument("--out", required=True, help="folder to write")
+
+    evaluate = sub.add_parser("evaluate", help="measure denoisers, embeddings and layers on unseen patients")
+    evaluate.add_argument("--models", required=True)
+    evaluate.add_argument("--data", required=True)
+    evaluate.add_argument("--out", required=True, help="folder to write")
+
+    models = sub.add_parser("models", help="what model sets there are")
+    models.add_argument("action", choices=("list", "show", "delete"))
+    models.add_argument("folder", help="list: a folder of model sets; show, delete: one model set")
+
+    demo = sub.add_parser("demo", help="the whole method on phantoms, from nothing, in minutes")
+    demo.add_argument("--out", default="demo")
+    demo.add_argument("--fresh", action="store_true", help="start over instead of going on")
+    return parser
+
+
+def _add_models(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--models", required=True, help="folder of a model set, made by train")
+    parser.add_argument("--denoiser", required=True, help="chen, yang or another one of the model set")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,232 @@
+"""What each command does, given its parsed options."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from argparse import Namespace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from .config import Config, preset, read_config
+from .console import Console, show_table
+from .errors import ConfigError, ModelsError, VolumeError
+from .pairs import SeriesPair, find_pairs
+from .protocol import Reporter
+from .volume import CTVolume
+from .volume_files import read_volume, write_volume
+
+
+def pairs(options: Namespace) -> None:
+    """List what a source holds."""
+    rows = [_pair_row(pair) for pair in find_pairs(options.source)]
+    if options.json:
+        print(json.dumps(rows, indent=1))
+        return
+    show_table(f"{len(rows)} full-dose series", rows)
+
+
+def _pair_row(pair: SeriesPair) -> dict[str, Any]:
+    low = pair.low_dose
+    return {
+        "patient": pair.patient_id,
+        "full dose": pair.full_dose.description,
+        "low dose": "to be simulated" if low is None else low.description,
+        "files": len(pair.full_dose.files),
+        "series": pair.full_dose.series_uid,
+    }
+
+
+def simulate(options: Namespace) -> None:
+    """Low dose from full dose."""
+    from .low_dose import simulate_low_dose
+
+    volume = read_volume(options.volume)
+    write_volume(simulate_low_dose(volume, options.dose, seed=options.seed), options.out)
+
+
+def phantom(options: Namespace) -> None:
+    """Write phantoms with known truth."""
+    from .phantoms import write_phantoms
+
+    write_phantoms(Path(options.out), patients=options.patients, slices=options.slices, seed=options.seed)
+
+
+def train(options: Namespace) -> None:
+    """Train a model set, or go on with one."""
+    from .training import train as run
+
+    out = Path(options.out)
+    if options.preset is None and options.config is None and not options.resume:
+        raise ConfigError("say what to train", hint="Use --preset quick, or --config FILE.")
+    with Console() as console, _stop_on_interrupt() as should_stop:
+        run(
+            _config(options, out),
+            options.data,
+            out,
+            resume=options.resume,
+            on_event=console,
+            should_stop=should_stop,
+        )
+
+
+def _config(options: Namespace, out: Path) -> Config:
+    """Preset, with the file on top; when resuming without either, the configuration of the run."""
+    from .config import config_from_dict
+    from .models import read_manifest
+
+    if options.preset is None and options.config is None:
+        return config_from_dict(read_manifest(out)["config"], where=str(out))
+    base = preset(options.preset) if options.preset else None
+    return read_config(options.config, base) if options.config else preset(options.preset)
+
+
+@contextmanager
+def _stop_on_interrupt() -> Iterator[Callable[[], bool]]:
+    """First Ctrl-C (or SIGTERM): stop at the next step and save. Second: stop at once."""
+    asked: list[int] = []
+
+    def handle(number: int, frame: object) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(asked)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def denoise(options: Namespace) -> None:
+    """Denoise a volume."""
+    from .models import Models
+
+    models, volume = Models.load(options.models), read_volume(options.volume)
+    models.denoiser(options.denoiser)
+    with Console() as console:
+        report = Reporter(console, {"denoising": 1.0})
+        result = models.denoise(volume, options.denoiser, progress=lambda f: report.progress("denoising", f))
+    write_volume(result, options.out)
+
+
+def sample(options: Namespace) -> None:
+    """Sample a layer's invariances at a patch."""
+    from .models import Models
+    from .results import write_samples
+
+    models, volume = Models.load(options.models), read_volume(options.volume)
+    trained = models.trained_layer(options.denoiser, options.layer, options.domain)
+    patch, centre = cut_patch(volume, trained.embedding.patch_size, options.slice, options.center)
+    start = time.perf_counter()
+    samples = models.sample(
+        patch.hu[0], options.denoiser, options.layer, options.n, options.domain, options.seed
+    )
+    seconds = time.perf_counter() - start
+    origin = {
+        "volume": str(options.volume),
+        "slice": centre[0],
+        "center": centre[1:],
+        "models": str(options.models),
+    }
+    write_samples(samples, patch, Path(options.out), denoiser=options.denoiser, **origin)
+    r = samples.consistency
+    print(
+        f"{options.n} samples in {seconds:.1f} s, R = {r.mean():.2f} ± {r.std():.2f}, written to {options.out}"
+    )
+
+
+def cut_patch(
+    volume: CTVolume, size: int, index: int | None, centre: tuple[int, int] | None
+) -> tuple[CTVolume, tuple[int, int, int]]:
+    """The patch of `size` pixels around a pixel, as a volume at its true place, and (slice, row, column) of it.
+
+    Raises:
+        VolumeError: the slice does not exist, or the patch reaches out of the image.
+    """
+    slices, rows, columns = volume.hu.shape
+    index = slices // 2 if index is None else index
+    row, column = centre or (rows // 2, columns // 2)
+    top, left = row - size // 2, column - size // 2
+    where = f"slice {index}, row {row}, column {column}"
+    if not 0 <= index < slices:
+        raise VolumeError(f"there are slices 0 to {slices - 1}", where=where)
+    if min(rows, columns) < size:
+        raise VolumeError(
+            f"slices of {rows}×{columns} pixels are smaller than the patch of {size}×{size}",
+            where=volume.source,
+        )
+    if not (0 <= top <= rows - size and 0 <= left <= columns - size):
+        low, high_row, high_column = size // 2, rows - size + size // 2, columns - size + size // 2
+        hint = f"Choose a row from {low} to {high_row} and a column from {low} to {high_column}."
+        raise VolumeError(
+            f"the patch of {size}×{size} pixels reaches out of the image", where=where, hint=hint
+        )
+    return volume.crop(index, slice(top, top + size), slice(left, left + size)), (index, row, column)
+
+
+def evaluate(options: Namespace) -> None:
+    """Measure a model set on patients it has not seen."""
+    from .models import Models
+    from .quality import evaluate as measure
+    from .report import write_report
+
+    models = Models.load(options.models)
+    with Console() as console:
+        report = Reporter(console, {"evaluating": 1.0})
+        tables = measure(models, options.data, progress=lambda f: report.progress("evaluating", f))
+    write_report(tables, Path(options.out), models=str(options.models), data=str(options.data))
+    for title, rows in tables.items():
+        show_table(title, rows)
+
+
+def models(options: Namespace) -> None:
+    """List, show or delete model sets."""
+    from .models import MANIFEST, delete_models, read_manifest
+
+    folder = Path(options.folder)
+    if options.action == "list":
+        found = sorted(path.parent for path in folder.glob(f"*/{MANIFEST}"))
+        if not found:
+            raise ModelsError("there are no model sets in this folder", where=folder)
+        show_table(f"model sets in {folder}", [_models_row(path, read_manifest(path)) for path in found])
+        return
+    manifest = read_manifest(folder)
+    if options.action == "show":
+        print(json.dumps({**_models_row(folder, manifest), **manifest}, indent=1))
+        return
+    delete_models(folder)
+    print(f"deleted {folder}")
+
+
+def _models_row(folder: Path, manifest: dict[str, Any]) -> dict[str, Any]:
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    return {
+        "name": folder.name,
+        "preset": manifest["config"]["name"],
+        "denoisers": ", ".join(manifest["config"]["denoisers"]),
+        "patients": len(manifest["patients"]["training"]),
+        "created": manifest["created"],
+        "MB": round(size / 1e6, 1),
+    }
+
+
+def demo(options: Namespace) -> None:
+    """The whole method from nothing."""
+    from .demo import run_demo
+
+    with Console() as console, _stop_on_interrupt() as should_stop:
+        summary = run_demo(Path(options.out), fresh=options.fresh, on_event=console, should_stop=should_stop)
+    for title, rows in summary.tables.items():
+        show_table(title, rows)
+    print(f"Look at {summary.pictures}; numbers are in {summary.table}.")
+
+
+COMMANDS: dict[str, Callable[[Namespace], None]] = {
+    function.__name__: function
+    for function in (pairs, simulate, phantom, train, denoise, sample, evaluate, models, demo)
+}

@@ -1,0 +1,51 @@
+"""The WGAN critic of Yang et al., for patches of any size."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from .errors import ConfigError
+
+
+class Critic(nn.Module):
+    """Pairs of 3×3 convolutions, the second of each with stride 2, then two fully connected layers.
+
+    Yang et al. 2018 (doi:10.1109/TMI.2018.2827462), with `width` 64 and three pairs; no padding, leaky ReLU.
+
+    Args:
+        patch_size: pixels of the patches' sides.
+        width: filters of the first pair; doubled in every further one, four times `width` at most.
+        pairs: how often the resolution is halved.
+        hidden: units of the fully connected layer.
+        seed: of the first weights.
+    """
+
+    def __init__(
+        self, patch_size: int, width: int = 64, pairs: int = 3, hidden: int = 1024, *, seed: int = 0
+    ) -> None:
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self._build(patch_size, width, pairs, hidden)
+
+    def _build(self, patch_size: int, width: int, pairs: int, hidden: int) -> None:
+        modules: list[nn.Module] = []
+        c_in, size = 1, patch_size
+        for pair in range(pairs):
+            c_out = width * min(2**pair, 4)
+            for stride, channels in ((1, c_in), (2, c_out)):
+                modules += [nn.Conv2d(channels, c_out, 3, stride), nn.LeakyReLU()]
+                size = (size - 3) // stride + 1
+            c_in = c_out
+        if size < 1:
+            raise ConfigError(f"a patch of {patch_size} pixels is too small for a critic of {pairs} pairs")
+        self.features = nn.Sequential(*modules)
+        self.score = nn.Sequential(
+            nn.Flatten(), nn.Linear(c_in * size * size, hidden), nn.LeakyReLU(), nn.Linear(hidden, 1)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Score normalised patches: (N, 1, H, W) -> (N, 1)."""
+        score: Tensor = self.score(self.features(x))
+        return score

@@ -1,0 +1,151 @@
+"""The whole method from nothing: phantoms → pairs → quick preset → samples → montages and table.
+
+Needs no file from anywhere: the phantoms are generated, the one real CT image comes with pydicom.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .atomic import writing
+from .commands import cut_patch
+from .config import DOMAINS, preset
+from .montage import draw_montage
+from .protocol import Event, OnEvent, Reporter
+from .results import table, write_samples
+from .volume import CTVolume
+from .volume_files import read_volume
+
+if TYPE_CHECKING:
+    from .models import Models
+
+_PATIENTS, _SLICES, _SAMPLES = 24, 4, 250
+_PHANTOMS_UNTIL, _TRAINING_UNTIL = 0.06, 0.85  # shares of the demo's time
+
+
+@dataclass(frozen=True)
+class DemoSummary:
+    """Where the demo left what, and its tables for the terminal."""
+
+    pictures: Path
+    table: Path
+    tables: dict[str, list[dict[str, Any]]]
+
+
+@dataclass(frozen=True)
+class _Case:
+    """A patch to ask about."""
+
+    name: str
+    patch: CTVolume
+    full_dose: np.ndarray | None
+    domains: tuple[str, ...]
+
+
+def run_demo(
+    out: Path, *, fresh: bool, on_event: OnEvent, should_stop: Callable[[], bool] = lambda: False
+) -> DemoSummary:
+    """Run everything below `out`; what an earlier demo finished there is used again unless `fresh`."""
+    from .phantoms import write_phantoms
+    from .quality import evaluate
+    from .training import train
+
+    if fresh:
+        shutil.rmtree(out, ignore_errors=True)
+    total = _Total(on_event)
+    data, runs = out / "phantoms", out / "models"
+    if not data.is_dir():
+        report = Reporter(total.part(0, _PHANTOMS_UNTIL), {"phantoms": 1.0}, should_stop=should_stop)
+        write_phantoms(
+            data,
+            patients=_PATIENTS,
+            slices=_SLICES,
+            seed=0,
+            progress=lambda f: report.progress("phantoms", f),
+        )
+    listener = total.part(_PHANTOMS_UNTIL, _TRAINING_UNTIL)
+    models = train(preset("quick"), data, runs, on_event=listener, should_stop=should_stop)
+    cases = _cases(data, models)
+    plan = {f"samples of {case.name}, {name}": 2.0 for case in cases for name in models.denoisers}
+    report = Reporter(total.part(_TRAINING_UNTIL, 1), {**plan, "evaluation": 3.0}, should_stop=should_stop)
+    rows = []
+    for case in cases:
+        for name in models.denoisers:
+            rows += _sample_layers(models, case, name, out)
+            report.progress(f"samples of {case.name}, {name}", 1.0)
+    tables = evaluate(models, data, progress=lambda fraction: report.progress("evaluation", fraction))
+    with writing(out / "table.json") as part:
+        part.write_text(json.dumps({"samples": rows, **tables}, indent=1), "utf-8")
+    shown = {"denoising": tables["denoising"], "embedding": tables["embedding"], "samples": rows}
+    return DemoSummary(out / "montages", out / "table.json", shown)
+
+
+def _cases(data: Path, models: Models) -> list[_Case]:
+    """A chest phantom that no network has seen, and the real CT image that comes with pydicom."""
+    from pydicom.data import get_testdata_file
+
+    size = models.config.embedding.patch_size
+    unseen = models.manifest["patients"]["validation"]
+    patient = next((name for name in unseen if name.endswith("chest")), unseen[0])
+    volumes = {dose: read_volume(data / f"{patient}.{dose}.nrrd") for dose in DOMAINS}
+    _, rows, columns = volumes["low"].hu.shape
+    centre = (rows // 2, columns * 2 // 5)  # a lung, the spine and the heart beside it
+    low, full = (cut_patch(volumes[dose], size, None, centre)[0] for dose in DOMAINS)
+    real = read_volume(str(get_testdata_file("CT_small.dcm")))
+    patch, _ = cut_patch(real, size, None, None)
+    return [_Case("phantom", low, full.hu[0], DOMAINS), _Case("CT_small", patch, None, ("low",))]
+
+
+def _sample_layers(models: Models, case: _Case, name: str, out: Path) -> list[dict[str, Any]]:
+    """Sample every layer of a denoiser at a patch; files, one montage a domain, and rows for the table."""
+    rows = []
+    for domain in case.domains:
+        montage = []
+        for layer in models.layers(name):
+            samples = models.sample(
+                case.patch.hu[0], name, layer, _SAMPLES, domain, full_dose_hu=case.full_dose
+            )
+            folder = out / "samples" / f"{case.name}-{name}-{layer}-{domain}"
+            write_samples(samples, case.patch, folder, denoiser=name, volume=case.name)
+            montage.append((f"layer {layer}", samples))
+            numbers = table(samples, denoiser=name)
+            rows.append(
+                {
+                    "image": case.name,
+                    **{key: numbers[key] for key in ("denoiser", "layer", "domain")},
+                    "R": numbers["consistency"]["mean"],
+                    "floor": samples.floor,
+                    "ceiling": samples.ceiling,
+                    "std_hu": numbers["hu"]["std_mean"],
+                }
+            )
+        title = f"{case.name}: {name}, {domain}-dose domain"
+        draw_montage(montage, out / "montages" / f"{case.name}-{name}-{domain}.png", title=title)
+    return rows
+
+
+class _Total:
+    """Joins the progress of consecutive jobs into one, with the time left for all of them."""
+
+    def __init__(self, on_event: OnEvent) -> None:
+        self._on_event, self._start = on_event, time.monotonic()
+
+    def part(self, first: float, last: float) -> OnEvent:
+        """A listener for a job that fills the demo's time from `first` to `last`, fractions of the whole."""
+
+        def listen(event: Event) -> None:
+            if event["event"] == "progress":
+                fraction = first + (last - first) * event["fraction"]
+                left = (time.monotonic() - self._start) * (1 - fraction) / max(fraction, 1e-3)
+                event = {**event, "fraction": fraction, "eta_s": round(left, 1) if fraction > 0.01 else None}
+            self._on_event(event)
+
+        return listen

@@ -1,0 +1,191 @@
+"""Where DICOM slices lie: one plane per slice, one affine for the stack."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import DicomError, GeometryWarning
+
+SAME_PLACE_MM = 1e-3
+"""Slices closer than this lie at one position."""
+
+ALIKE = 1e-4
+"""Largest difference of direction cosines, and of pixel spacings in mm, within one stack."""
+
+TILT_DEGREES = 0.1
+"""Smallest gantry tilt that is reported. Rounded positions of thin slices imitate less than that."""
+
+UNEVEN = 0.01
+"""Largest deviation of a gap between slices from the usual one, as a fraction of it."""
+
+SIDEWAYS_MM = 0.1
+"""Largest deviation of a slice from the straight line through the stack."""
+
+_AGAIN = "Copy or export the series again."
+
+
+@dataclass(frozen=True, eq=False)
+class SlicePlane:
+    """The grid of one slice.
+
+    Args:
+        path: the file.
+        position: centre of its first voxel, mm, LPS.
+        axes: unit vectors along its columns index i and its rows index j, (2, 3).
+        pixel: distance of neighbours along i and along j, mm.
+        thickness: extent along the normal, mm.
+        shape: (rows, columns).
+    """
+
+    path: Path
+    position: NDArray[np.float64]
+    axes: NDArray[np.float64]
+    pixel: NDArray[np.float64]
+    thickness: float
+    shape: tuple[int, int]
+
+    @property
+    def normal(self) -> NDArray[np.float64]:
+        """Unit vector across the slice, i × j."""
+        normal = np.cross(*self.axes)
+        return np.asarray(normal / np.linalg.norm(normal))
+
+
+def slice_plane(path: Path, dataset: Any) -> SlicePlane:
+    """The plane of one slice from its header. Source: DICOM PS3.3, C.7.6.2.1.1.
+
+    Raises:
+        DicomError: a tag that is missing, damaged, or that describes no plane.
+    """
+    position = _numbers(dataset, "ImagePositionPatient", 3, path)
+    axes = _numbers(dataset, "ImageOrientationPatient", 6, path).reshape(2, 3)
+    between_rows, between_columns = _numbers(dataset, "PixelSpacing", 2, path)
+    (rows,), (columns,) = _numbers(dataset, "Rows", 1, path), _numbers(dataset, "Columns", 1, path)
+    lengths = np.linalg.norm(axes, axis=1, keepdims=True)
+    if np.abs(lengths - 1).max() > 1e-2 or abs(axes[0] @ axes[1]) > 1e-3:
+        raise DicomError(
+            "ImageOrientationPatient holds no two perpendicular unit vectors", where=path, hint=_AGAIN
+        )
+    if min(between_rows, between_columns, rows, columns) <= 0:
+        raise DicomError("Rows, Columns and PixelSpacing must be positive", where=path, hint=_AGAIN)
+    pixel = np.array([between_columns, between_rows])
+    return SlicePlane(path, position, axes / lengths, pixel, _thickness(dataset), (int(rows), int(columns)))
+
+
+def stack(planes: Sequence[SlicePlane], where: object) -> tuple[list[SlicePlane], NDArray[np.float64]]:
+    """Planes in ascending order along their normal, and the affine of the stack.
+
+    The third column of the affine is the mean step between slices, so that the first and the last slice are
+    exactly in place; with a tilted gantry it is not parallel to the normal (the affine is sheared).
+
+    Raises:
+        DicomError: planes that differ in size, spacing or orientation, or two at one position.
+
+    Warns:
+        GeometryWarning: tilt, uneven spacing, missing slices, slices shifted sideways.
+    """
+    _require_alike(planes, where)
+    order = np.argsort([plane.position @ planes[0].normal for plane in planes], kind="stable")
+    ordered = [planes[index] for index in order]
+    first, last = ordered[0], ordered[-1]
+    step = first.normal * first.thickness
+    if len(ordered) > 1:
+        _require_distinct(ordered)
+        step = (last.position - first.position) / (len(ordered) - 1)
+        _warn_unusual(ordered, step, where)
+    affine = np.eye(4)
+    affine[:3] = np.stack([*(first.axes * first.pixel[:, None]), step, first.position], axis=1)
+    return ordered, affine
+
+
+def _require_alike(planes: Sequence[SlicePlane], where: object) -> None:
+    first = planes[0]
+    for other in planes[1:]:
+        differences = {
+            "sizes": other.shape != first.shape,
+            "orientations": np.abs(other.axes - first.axes).max() > ALIKE,
+            "pixel spacings": np.abs(other.pixel - first.pixel).max() > ALIKE,
+        }
+        for what, differ in differences.items():
+            if differ:
+                raise DicomError(
+                    f"slices of different {what} in one series, {first.path.name} and {other.path.name}",
+                    where=where,
+                    hint="Give the files of one stack as a list.",
+                )
+
+
+def _require_distinct(ordered: Sequence[SlicePlane]) -> None:
+    for lower, upper in pairwise(ordered):
+        if (upper.position - lower.position) @ lower.normal < SAME_PLACE_MM:
+            raise DicomError(
+                f"two slices at one position, {lower.path.name} and {upper.path.name}",
+                where=lower.path.parent,
+                hint="Remove copies, or give the files of one phase or reconstruction as a list.",
+            )
+
+
+def _warn_unusual(ordered: Sequence[SlicePlane], step: NDArray[np.float64], where: object) -> None:
+    normal = ordered[0].normal
+    offsets = np.array([plane.position - ordered[0].position for plane in ordered])
+    depth = offsets @ normal
+    findings = _gaps(depth, start=float(ordered[0].position @ normal))
+    tilt = np.degrees(np.arctan2(np.linalg.norm(step - (step @ normal) * normal), step @ normal))
+    if tilt > TILT_DEGREES:
+        findings.append(f"the gantry is tilted by {tilt:.1f} degrees; the volume is sheared to match")
+    sideways = np.linalg.norm(offsets - np.outer(depth / depth[-1], offsets[-1]), axis=1).max()
+    if sideways > SIDEWAYS_MM:
+        findings.append(f"slices are shifted sideways by up to {sideways:.2f} mm")
+    for finding in findings:
+        warnings.warn(GeometryWarning(f"{finding}: {where}"), stacklevel=2)
+
+
+def _gaps(depth: NDArray[np.float64], start: float) -> list[str]:
+    """What is unusual about the distances between slices; depth in mm along the normal, ascending from 0."""
+    gaps = np.diff(depth)
+    usual = float(np.quantile(gaps, 0.5, method="lower"))
+    multiple = np.maximum(np.rint(gaps / usual), 1)
+    off = np.abs(gaps / usual - multiple)
+    missing = (multiple > 1) & (off < 0.1)
+    findings = []
+    if missing.any():
+        places = ", ".join(f"{start + depth[index]:.1f}" for index in np.flatnonzero(missing)[:5])
+        findings.append(f"{int((multiple[missing] - 1).sum())} slices are missing, after z = {places} mm")
+    if (uneven := (off > UNEVEN) & ~missing).any():
+        place = start + depth[int(np.flatnonzero(uneven)[0])]
+        extremes = f"{gaps.min():.3f} to {gaps.max():.3f} mm"
+        findings.append(f"the spacing of slices is uneven, {extremes}, first after z = {place:.1f} mm")
+    if findings:
+        error = np.abs(depth - np.linspace(0, depth[-1], len(depth))).max()
+        findings[-1] += f" (slices lie up to {error:.2f} mm from where the volume puts them)"
+    return findings
+
+
+def _numbers(dataset: Any, tag: str, count: int, path: Path) -> NDArray[np.float64]:
+    """The `count` finite numbers of a tag."""
+    try:
+        values = np.atleast_1d(np.array(dataset[tag].value, dtype=np.float64))
+    except Exception as error:  # missing, or any of the ways in which pydicom dislikes damaged values
+        raise DicomError(f"{tag} is missing or damaged", where=path, hint=_AGAIN) from error
+    if values.shape != (count,) or not np.isfinite(values).all():
+        raise DicomError(f"{tag} holds {values}, not {count} numbers", where=path, hint=_AGAIN)
+    return values
+
+
+def _thickness(dataset: Any) -> float:
+    """Extent of a lone slice along its normal, mm: SliceThickness, else SpacingBetweenSlices, else 1."""
+    for tag in ("SliceThickness", "SpacingBetweenSlices"):
+        with contextlib.suppress(Exception):  # both are optional, and a stack needs neither
+            value = abs(float(dataset[tag].value))
+            if np.isfinite(value) and value > 0:
+                return value
+    return 1.0

@@ -1,0 +1,36 @@
+"""The terms of the training losses."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """KL of N(μ, σ²) from N(0, 1), nats, summed over the latent: ½ Σ (μ² + σ² − 1 − log σ²); (N, …) -> (N,)."""
+    terms = mean.square() + log_variance.exp() - 1 - log_variance
+    return 0.5 * terms.flatten(1).sum(1)
+
+
+def critic_loss(critic: nn.Module, real: Tensor, fake: Tensor, *, generator: torch.Generator) -> Tensor:
+    """WGAN-GP: E C(fake) − E C(real) + 10 E (‖∇C‖ − 1)² (Gulrajani et al. 2017, arXiv:1704.00028).
+
+    Args:
+        critic: (N, 1, H, W) -> (N, 1).
+        real: (N, 1, H, W), normalised.
+        fake: the same shape, detached.
+        generator: draws the points between the two at which the gradient is asked for.
+    """
+    weight = torch.rand(len(real), 1, 1, 1, generator=generator).to(real)
+    between = (weight * real + (1 - weight) * fake).requires_grad_()
+    (gradient,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
+    penalty = (gradient.flatten(1).norm(dim=1) - 1).square().mean()
+    return critic(fake).mean() - critic(real).mean() + 10 * penalty
+
+
+def feature_distance(features: nn.Module, a: Tensor, b: Tensor, norm: str) -> Tensor:
+    """Perceptual loss: mean |φ(a) − φ(b)| ("l1") or its square ("mse"), over all elements."""
+    with torch.no_grad():
+        target = features(b)
+    difference = features(a) - target
+    return difference.abs().mean() if norm == "l1" else difference.square().mean()

@@ -1,0 +1,274 @@
+"""A trained set on disk: denoisers, embeddings, flows, and what they were trained with.
+
+A model set is a folder with a manifest and safetensors files; nothing in it is ever run or unpickled:
+
+    models.json                              format, version, configuration, patients
+    denoisers/chen.safetensors …
+    embeddings/low.safetensors, full.safetensors
+    flows/chen-1-low.safetensors …
+    unrelated.safetensors                    patches that the ceiling of R is measured with
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from .atomic import writing
+from .builders import build_denoiser, build_embedding, build_flow
+from .config import DOMAINS, Config, config_from_dict
+from .denoisers import layers
+from .embedding import Embedding, Posterior
+from .errors import LayerError, ModelsError
+from .flow import LayerFlow
+from .normalization import denormalize, normalize
+from .sampling import Samples, TrainedLayer, sample_invariances, to_hu
+from .trust import batch_size
+from .volume import CTVolume
+from .weights import load_module, load_tensors
+
+FORMAT, VERSION = "ctinvariance-models", 1
+MANIFEST = "models.json"
+
+
+def denoiser_file(name: str) -> str:
+    """Where a denoiser's weights lie in a model set."""
+    return f"denoisers/{name}.safetensors"
+
+
+def embedding_file(domain: str) -> str:
+    """Where an embedding's weights lie in a model set."""
+    return f"embeddings/{domain}.safetensors"
+
+
+def flow_file(denoiser: str, layer: str, domain: str) -> str:
+    """Where the weights of a layer's flow lie in a model set."""
+    return f"flows/{denoiser}-{layer}-{domain}.safetensors"
+
+
+def unrelated_file() -> str:
+    """Where the patches for the ceiling of R lie in a model set."""
+    return "unrelated.safetensors"
+
+
+def write_manifest(folder: Path, config: Config, **more: Any) -> None:
+    """Write `models.json`, whole or not at all."""
+    content = {"format": FORMAT, "version": VERSION, **more, "config": config.to_dict()}
+    with writing(folder / MANIFEST) as part:
+        part.write_text(json.dumps(content, indent=1), "utf-8")
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a model set.
+
+    Raises:
+        ModelsError: no model set, a damaged one, or one of another version.
+    """
+    path = folder / MANIFEST
+    try:
+        content: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        found = (content["format"], content["version"])
+    except OSError as error:
+        raise ModelsError(
+            f"this is no model set, {MANIFEST} cannot be read ({error.strerror})",
+            where=folder,
+            hint="`ctinvariance train` makes one.",
+        ) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelsError("the manifest of the model set is damaged", where=path) from error
+    if found != (FORMAT, VERSION):
+        raise ModelsError(
+            f"the model set is {found[0]} version {found[1]}, this program reads {FORMAT} version {VERSION}",
+            where=folder,
+            hint="Train it again, or use the version of CTInvariance that made it.",
+        )
+    return content
+
+
+def delete_models(folder: Path) -> None:
+    """Delete a model set; whatever else lies in the folder stays."""
+    read_manifest(folder)
+    for name in ("denoisers", "embeddings", "flows", "checkpoints"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+    for name in (unrelated_file(), "log.jsonl", MANIFEST):
+        (folder / name).unlink(missing_ok=True)
+    if not any(folder.iterdir()):
+        folder.rmdir()
+
+
+class HUEmbedding:
+    """An embedding that takes and gives HU; numpy in, numpy out, tensors in, tensors out."""
+
+    def __init__(self, embedding: Embedding, device: torch.device) -> None:
+        self.module, self._device = embedding, device
+
+    @torch.inference_mode()
+    def encode(self, image_hu: Any) -> Posterior:
+        """(H, W) or (N, H, W) HU -> posterior whose mean and std are (d,) or (N, d)."""
+        images = torch.as_tensor(image_hu, dtype=torch.float32, device=self._device)
+        posterior = self.module.encode(normalize(images.reshape(-1, 1, *images.shape[-2:])))
+        parts = [p if images.ndim == 3 else p[0] for p in (posterior.mean, posterior.std)]
+        return Posterior(*(p if isinstance(image_hu, Tensor) else p.cpu().numpy() for p in parts))
+
+    @torch.inference_mode()
+    def decode(self, latent: Any) -> Any:
+        """(d,) or (N, d) -> (H, W) or (N, H, W) HU."""
+        latents = torch.as_tensor(latent, dtype=torch.float32, device=self._device)
+        single = latents.ndim == len(self.module.latent_shape)
+        images = denormalize(self.module.decode(latents[None] if single else latents))[:, 0]
+        images = images[0] if single else images
+        return images if isinstance(latent, Tensor) else images.cpu().numpy()
+
+
+class Models:
+    """A trained set; networks are loaded when first asked for, and kept."""
+
+    def __init__(self, folder: Path, config: Config, manifest: dict[str, Any], device: torch.device) -> None:
+        self.folder, self.config, self.manifest, self.device = folder, config, manifest, device
+        self._loaded: dict[str, Any] = {}
+
+    @classmethod
+    def load(cls, folder: Path | str, *, device: str = "auto") -> Self:
+        """Open a model set.
+
+        Args:
+            folder: what `train` wrote.
+            device: "auto" (CUDA, else MPS, else CPU) or any torch device.
+
+        Raises:
+            ModelsError: no model set, a damaged one, or one of another version.
+        """
+        folder = Path(folder)
+        manifest = read_manifest(folder)
+        config = config_from_dict(manifest.get("config", {}), where=str(folder / MANIFEST))
+        return cls(folder, config, manifest, pick_device(device))
+
+    @property
+    def denoisers(self) -> list[str]:
+        """Names of the denoisers in this set."""
+        return list(self.config.denoisers)
+
+    def layers(self, denoiser: str) -> list[str]:
+        """Layers of a denoiser for which flows are trained in this set."""
+        self._require_denoiser(denoiser)
+        return list(self.config.denoisers[denoiser].layers)
+
+    def denoiser(self, name: str) -> nn.Module:
+        """A denoiser, frozen; normalised images (N, 1, H, W) in and out."""
+        self._require_denoiser(name)
+        return self._get(denoiser_file(name), lambda: build_denoiser(self.config.denoisers[name]))
+
+    def embedding(self, domain: str) -> HUEmbedding:
+        """The embedding of "low" or "full", in HU."""
+        if domain not in DOMAINS:
+            raise ModelsError(
+                "no such domain", where=repr(domain), hint=f"Choose one of {', '.join(DOMAINS)}."
+            )
+        return HUEmbedding(
+            self._get(embedding_file(domain), lambda: build_embedding(self.config)), self.device
+        )
+
+    def flow(self, denoiser: str, layer: str, domain: str) -> LayerFlow:
+        """The conditional flow of a layer."""
+        network = self.denoiser(denoiser)
+        if layer not in layers(network):
+            raise LayerError(
+                f"{denoiser} has no layer of this name",
+                where=repr(layer),
+                hint=f"Its layers are {', '.join(layers(network))}.",
+            )
+        if layer not in self.layers(denoiser):
+            raise LayerError(
+                f"no flow is trained for this layer of {denoiser}",
+                where=repr(layer),
+                hint=f"In this model set there are flows for {', '.join(self.layers(denoiser)) or 'none'}.",
+            )
+        return self._get(flow_file(denoiser, layer, domain), lambda: build_flow(self.config, network, layer))
+
+    def unrelated(self, domain: str) -> Tensor:
+        """(m, 1, H, W) normalised patches of a domain, of many places in many patients."""
+        if "unrelated" not in self._loaded:
+            tensors, _ = load_tensors(self.folder / unrelated_file())
+            self._loaded["unrelated"] = {k: normalize(t.float().to(self.device)) for k, t in tensors.items()}
+        patches: Tensor = self._loaded["unrelated"][domain]
+        return patches
+
+    def trained_layer(self, denoiser: str, layer: str, domain: str) -> TrainedLayer:
+        """All that sampling at one layer needs."""
+        return TrainedLayer(
+            self.denoiser(denoiser),
+            layer,
+            domain,
+            self.embedding(domain).module,
+            self.flow(denoiser, layer, domain),
+            self.unrelated(domain),
+        )
+
+    @torch.inference_mode()
+    def denoise(
+        self, volume: CTVolume, denoiser: str, *, progress: Callable[[float], object] = lambda fraction: None
+    ) -> CTVolume:
+        """Denoise slice by slice; float32 HU with the same geometry."""
+        network = self.denoiser(denoiser)
+        count, rows, columns = volume.hu.shape
+        result = np.empty(volume.hu.shape, np.float32)
+        step = batch_size(rows * columns)
+        for first in range(0, count, step):
+            part = torch.from_numpy(volume.hu[first : first + step].astype(np.float32)).to(self.device)
+            image = normalize(part)[:, None].contiguous(memory_format=torch.channels_last)
+            result[first : first + step] = to_hu(network(image))
+            progress(min(first + step, count) / count)
+        return volume.with_hu(result)
+
+    def sample(
+        self,
+        patch_hu: np.ndarray,
+        denoiser: str,
+        layer: str,
+        n: int = 250,
+        domain: str = "low",
+        seed: int = 0,
+        *,
+        full_dose_hu: np.ndarray | None = None,
+    ) -> Samples:
+        """n images that the layer cannot tell from the patch; see `sampling.sample_invariances`."""
+        trained = self.trained_layer(denoiser, layer, domain)
+        return sample_invariances(trained, patch_hu, n=n, seed=seed, full_dose_hu=full_dose_hu)
+
+    def _require_denoiser(self, name: str) -> None:
+        if name not in self.config.denoisers:
+            raise ModelsError(
+                "the model set has no denoiser of this name",
+                where=repr(name),
+                hint=f"There are {', '.join(self.config.denoisers)}.",
+            )
+
+    def _get(self, file: str, build: Callable[[], Any]) -> Any:
+        if file not in self._loaded:
+            path = self.folder / file
+            if not path.is_file():
+                raise ModelsError(
+                    "this part of the model set is not trained yet",
+                    where=path,
+                    hint="Finish the training with `ctinvariance train … --resume`.",
+                )
+            module = build()
+            load_module(module, path)
+            self._loaded[file] = module.to(self.device).eval().requires_grad_(False)
+        return self._loaded[file]
+
+
+def pick_device(name: str) -> torch.device:
+    """The torch device of that name; "auto": CUDA, else MPS, else CPU."""
+    if name != "auto":
+        return torch.device(name)
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")

@@ -1,0 +1,140 @@
+"""How good the denoisers and embeddings are, and how far their layers' samples can be trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .config import DOMAINS
+from .dataset import Patches, load_patients
+from .denoisers import representation
+from .errors import DataError
+from .models import Models
+from .montage import ct_window
+from .normalization import denormalize
+from .pairs import SeriesPair, find_pairs
+from .sampling import TrainedLayer, draw_images
+from .trust import consistency
+
+_PATCHES = 64
+_TRUSTED_PATCHES = 4
+_SAMPLES = 32
+
+Row = dict[str, Any]
+
+
+@torch.inference_mode()
+def evaluate(
+    models: Models,
+    data: Path | str | Sequence[SeriesPair],
+    *,
+    seed: int = 0,
+    progress: Callable[[float], object] = lambda fraction: None,
+) -> dict[str, list[Row]]:
+    """Tables over patients that the models were not trained on.
+
+    Args:
+        models: a trained set.
+        data: a source for `find_pairs`, or pairs; training patients in it are left out.
+        seed: of the patches and samples.
+        progress: gets the fraction that is done.
+
+    Returns:
+        "denoising": RMSE (HU), PSNR (dB) and SSIM of every denoiser, and of the low dose as it is, against
+        the full dose. "embedding": RMSE (HU) of D(E(·)) per domain, beside that of the image shrunk to as many
+        numbers and enlarged again. "layers": consistency R of every layer's samples, and of samples drawn with
+        another patch's z, which ought to be near 1.
+
+    Raises:
+        DataError: nothing but training patients.
+    """
+    pairs = find_pairs(data) if isinstance(data, (str, Path)) else list(data)
+    known = set(models.manifest.get("patients", {}).get("training", []))
+    unseen = [pair for pair in pairs if pair.patient_id not in known]
+    if not unseen:
+        raise DataError("every patient here was trained on", hint="Evaluate on other patients.")
+    patches = Patches(load_patients(unseen, models.config.data, seed=models.config.seed))
+    generator = torch.Generator().manual_seed(seed)
+    low, full = patches.draw(_PATCHES, models.config.embedding.patch_size, generator=generator)
+    layers = [(n, la, d) for n in models.denoisers for la in models.layers(n) for d in DOMAINS]
+    tables: dict[str, list[Row]] = {
+        "denoising": _denoising(models, low, full),
+        "embedding": [_embedding(models, d, x) for d, x in zip(DOMAINS, (low, full), strict=True)],
+        "layers": [],
+    }
+    for number, (name, layer, domain) in enumerate(layers):
+        row = _layer(models.trained_layer(name, layer, domain), low, full, seed)
+        tables["layers"].append({"denoiser": name, **row})
+        progress((number + 1) / len(layers))
+    return tables
+
+
+def _denoising(models: Models, low: Tensor, full: Tensor) -> list[Row]:
+    rows = [{"denoiser": "none (low dose)", **image_quality(low, full)}]
+    for name in models.denoisers:
+        denoised = models.denoiser(name)(low.to(models.device)).cpu()
+        rows.append({"denoiser": name, **image_quality(denoised, full)})
+    return rows
+
+
+def image_quality(images: Tensor, truth: Tensor) -> Row:
+    """RMSE in HU; PSNR in dB and SSIM in a CT window scaled to 0–1; mean over normalised images (N, 1, H, W)."""
+    from monai.metrics import PSNRMetric, SSIMMetric
+
+    hu, true_hu = denormalize(images), denormalize(truth)
+    centre, width = ct_window(true_hu.numpy())
+    windowed = [((x - centre) / width + 0.5).clamp(0, 1) for x in (hu, true_hu)]
+    return {
+        "rmse_hu": rmse_hu(images, truth),
+        "psnr_db": float(PSNRMetric(max_val=1.0)(*windowed).mean()),
+        "ssim": float(SSIMMetric(spatial_dims=2, data_range=1.0)(*windowed).mean()),
+    }
+
+
+def rmse_hu(a: Tensor, b: Tensor) -> float:
+    """Root of the mean squared difference of normalised images, HU."""
+    return float((denormalize(a) - denormalize(b)).square().mean().sqrt())
+
+
+def shrink_and_enlarge(images: Tensor, numbers: int) -> Tensor:
+    """Images (N, 1, H, W) shrunk to at least `numbers` pixels (area mean) and enlarged again (bicubic)."""
+    side = int(np.ceil(np.sqrt(numbers)))
+    small = F.interpolate(images, (side, side), mode="area")
+    return F.interpolate(small, images.shape[-2:], mode="bicubic", align_corners=False)
+
+
+def _embedding(models: Models, domain: str, x: Tensor) -> Row:
+    embedding = models.embedding(domain).module
+    decoded = embedding.decode(embedding.encode(x.to(models.device)).mean).cpu()
+    shrunk = shrink_and_enlarge(x, int(np.prod(embedding.latent_shape)))
+    return {"domain": domain, "rmse_hu": rmse_hu(decoded, x), "shrunk_rmse_hu": rmse_hu(shrunk, x)}
+
+
+def _layer(trained: TrainedLayer, low: Tensor, full: Tensor, seed: int) -> Row:
+    """R of samples with the right z, and with the z of the next patch."""
+    right, shuffled, spread = [], [], []
+    for i in range(_TRUSTED_PATCHES):
+        images, *_ = draw_images(trained, denormalize(low[i, 0]).numpy(), n=_SAMPLES, seed=seed)
+        others, *_ = draw_images(trained, denormalize(low[i + 1, 0]).numpy(), n=_SAMPLES, seed=seed)
+        own = (low if trained.domain == "low" else full)[i : i + 1].to(images)
+        target = {
+            "z": representation(trained.denoiser, low[i : i + 1].to(images), trained.layer),
+            "embedded": trained.embedding.decode(trained.embedding.encode(own).mean),
+            "unrelated": trained.unrelated,
+        }
+        right.append(consistency(trained.denoiser, trained.layer, images=images, **target).values.mean())
+        shuffled.append(consistency(trained.denoiser, trained.layer, images=others, **target).values.mean())
+        spread.append(float(denormalize(images).std(0).mean()))
+    return {
+        "layer": trained.layer,
+        "domain": trained.domain,
+        "consistency": float(np.mean(right)),
+        "consistency_shuffled": float(np.mean(shuffled)),
+        "std_hu": float(np.mean(spread)),
+    }

@@ -1,0 +1,75 @@
+"""Where a stage of the training stands, on disk: safetensors, no pickle."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import WeightsError
+from ..weights import fill_module, load_tensors, save_tensors
+
+_EVERY_S = 30.0
+
+
+class Checkpoint:
+    """Saves modules and their optimisers every half minute and brings them back.
+
+    Args:
+        path: the file; an unfinished stage's file is left there for the next run.
+        trained: name -> module and its optimiser, all that the stage trains.
+    """
+
+    def __init__(self, path: Path, trained: Mapping[str, tuple[nn.Module, torch.optim.Optimizer]]) -> None:
+        self._path, self._trained = path, dict(trained)
+        self._last = time.monotonic()
+
+    def restore(self) -> int:
+        """Bring everything back; the number of steps done, 0 where there is no file.
+
+        Raises:
+            WeightsError: the file is of another configuration; it names itself.
+        """
+        if not self._path.is_file():
+            return 0
+        tensors, metadata = load_tensors(self._path)
+        for name, (module, optimizer) in self._trained.items():
+            fill_module(module, _below(tensors, f"module.{name}."), where=self._path)
+            _fill_optimizer(optimizer, _below(tensors, f"optimizer.{name}."), self._path)
+        return int(metadata["step"])
+
+    def save(self, step: int, *, now: bool = False) -> None:
+        """Save after `step` steps, if half a minute has passed since the last time or `now`."""
+        if not now and time.monotonic() - self._last < _EVERY_S:
+            return
+        tensors: dict[str, Tensor] = {}
+        for name, (module, optimizer) in self._trained.items():
+            tensors |= {f"module.{name}.{key}": value for key, value in module.state_dict().items()}
+            for index, state in optimizer.state_dict()["state"].items():
+                tensors |= {f"optimizer.{name}.{index}.{key}": torch.as_tensor(v) for key, v in state.items()}
+        save_tensors(self._path, tensors, {"step": step})
+        self._last = time.monotonic()
+
+    def remove(self) -> None:
+        """Delete the file: the stage is complete and its result is saved elsewhere."""
+        self._path.unlink(missing_ok=True)
+
+
+def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def _fill_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor], path: Path) -> None:
+    content = optimizer.state_dict()
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        index, key = name.split(".", 1)
+        state.setdefault(int(index), {})[key] = tensor
+    content["state"] = state
+    try:
+        optimizer.load_state_dict(content)
+    except (ValueError, KeyError) as error:
+        raise WeightsError(f"the checkpoint does not fit this configuration ({error})", where=path) from error

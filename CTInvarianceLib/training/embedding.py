@@ -1,0 +1,96 @@
+"""Training of an embedding: one flat loop, E and D against the critic C."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ..builders import build_embedding
+from ..critic import Critic
+from ..embedding import VectorEmbedding, principal_components
+from ..losses import critic_loss, feature_distance, kl_divergence
+from ..perceptual import load_vgg19
+from .run import Run, seeded, set_learning_rate
+
+_CLIP = 1.0
+_LINEAR_SHARE = 0.03  # the linear parts start at their optimum and need only small steps
+_METRICS_EVERY = 20
+
+
+def train_embedding(run: Run, domain: str) -> VectorEmbedding:
+    """E and D of one domain: L1 + KL + WGAN-GP (+ VGG19 features), METHOD section 2.
+
+    Args:
+        run: the run; its configuration's `embedding` says how.
+        domain: "low" or "full".
+
+    Returns:
+        The embedding in eval mode, on the run's device.
+    """
+    config, fabric, stage = run.config.embedding, run.fabric, f"embedding {domain}"
+    embedding = build_embedding(run.config)
+    critic: nn.Module = Critic(
+        config.patch_size, config.critic_width, pairs=4, hidden=256, seed=run.config.seed
+    )
+    optimizer = torch.optim.Adam(_groups(embedding), config.learning_rate, betas=(0.5, 0.999))
+    critic_optimizer = torch.optim.Adam(critic.parameters(), config.learning_rate / 2, betas=(0.5, 0.999))
+    trained = {"embedding": (embedding, optimizer), "critic": (critic, critic_optimizer)}
+    checkpoint, first = run.resume(stage, config.steps, **trained)
+    if first == 0:
+        _start_linear(run, embedding, domain)
+    model, optimizer = fabric.setup(embedding, optimizer)
+    critic, critic_optimizer = fabric.setup(critic, critic_optimizer)
+    vgg = fabric.to_device(load_vgg19(run.config.vgg19)) if config.perceptual == "vgg19" else None
+    critic_start = round(config.critic_from * config.steps)
+    pixels = config.patch_size**2
+
+    for step in range(first, config.steps):
+        low, full, generator = run.draw(stage, step, config.batch_size, config.patch_size)
+        x = low if domain == "low" else full
+        adversarial = step >= critic_start
+        set_learning_rate(optimizer, config.learning_rate, step, config.steps)
+        noise = torch.randn(len(x), config.latent_dim, generator=generator)
+        decoded, mean, log_variance = model(x, fabric.to_device(noise))
+
+        if adversarial and step % config.critic_every == 0:
+            loss_c = critic_loss(critic, x, decoded.detach(), generator=generator)
+            _update(run, critic, critic_optimizer, loss_c)
+
+        l1 = (decoded - x).abs().sum() / len(x)
+        kl = kl_divergence(mean, log_variance).mean()
+        loss = config.reconstruction_weight * l1 + config.kl_weight * kl
+        if vgg is not None:
+            loss = loss + config.perceptual_weight * pixels * feature_distance(vgg, decoded, x, "l1")
+        if adversarial:
+            loss = loss - config.adversarial_weight * critic(decoded).mean()
+        _update(run, model, optimizer, loss / pixels)
+
+        if step % _METRICS_EVERY == 0:
+            run.report.metric(stage, step, loss=loss.item(), l1=l1.item() / pixels, kl=kl.item())
+        run.end_step(stage, step, config.steps, checkpoint)
+    return embedding.eval().requires_grad_(False)
+
+
+def _update(run: Run, module: nn.Module, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
+    optimizer.zero_grad()
+    run.fabric.backward(loss)
+    nn.utils.clip_grad_norm_(module.parameters(), _CLIP)
+    optimizer.step()
+
+
+def _start_linear(run: Run, embedding: VectorEmbedding, domain: str) -> None:
+    """Set the embedding to the linear optimum over freshly drawn training patches."""
+    config = run.config.embedding
+    generator = seeded(run.config.seed, f"principal {domain}")
+    low, full = run.patches.draw(config.principal_patches, config.patch_size, generator=generator)
+    samples = run.fabric.to_device((low if domain == "low" else full).flatten(1))
+    components = principal_components(samples, config.latent_dim, seed=run.config.seed)
+    residual = (components.total_variance - float(components.variances.sum())) / samples.shape[1]
+    # Posterior noise as probabilistic PCA has it: a latent need be no sharper than what it leaves out.
+    embedding.start_from(components, noise=max(residual, 1e-6) ** 0.5)
+
+
+def _groups(embedding: VectorEmbedding) -> list[dict[str, object]]:
+    linear = [embedding.mean, embedding.project, embedding.expand]
+    others = [p for p in embedding.parameters() if all(p is not q for q in linear)]
+    return [{"params": linear, "share": _LINEAR_SHARE}, {"params": others}]

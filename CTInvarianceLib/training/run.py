@@ -1,0 +1,104 @@
+"""What all stages of one training run share."""
+
+from __future__ import annotations
+
+import math
+import os
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from ..config import Config
+from ..dataset import Patches
+from ..protocol import Cancelled, Reporter
+from .checkpoint import Checkpoint
+
+_WARM_UP = 0.05  # fraction of the steps in which the learning rate rises
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training run.
+
+    Attributes:
+        folder: where everything is written; unfinished stages lie in its `checkpoints`.
+        fabric: device, precision and processes.
+        patches: training patients.
+        validation: patients kept apart; the training patients where there is only one.
+    """
+
+    config: Config
+    folder: Path
+    fabric: Fabric
+    report: Reporter
+    patches: Patches
+    validation: Patches
+
+    def generator(self, stage: str, step: int) -> torch.Generator:
+        """Random numbers of one step, the same whether or not the run was interrupted before; own to every rank."""
+        return seeded(self.config.seed, stage, step, self.fabric.global_rank)
+
+    def draw(self, stage: str, step: int, count: int, size: int) -> tuple[Tensor, Tensor, torch.Generator]:
+        """Low- and full-dose patches of one step on the run's device, and the step's generator."""
+        generator = self.generator(stage, step)
+        low, full = self.patches.draw(count, size, generator=generator)
+        return self.fabric.to_device(low), self.fabric.to_device(full), generator
+
+    def resume(
+        self, stage: str, steps: int, **trained: tuple[nn.Module, torch.optim.Optimizer]
+    ) -> tuple[Checkpoint, int]:
+        """The stage's checkpoint, brought back if there is one, and the number of steps that are done."""
+        checkpoint = Checkpoint(self.checkpoint_file(stage), trained)
+        first = checkpoint.restore()
+        self.report.skip(stage, first / steps)
+        return checkpoint, first
+
+    def end_step(self, stage: str, step: int, steps: int, checkpoint: Checkpoint) -> None:
+        """Report progress and save now and then; where the run is to stop, save and raise `Cancelled`."""
+        try:
+            self.report.progress(stage, (step + 1) / steps)
+        except Cancelled:
+            checkpoint.save(step + 1, now=True)
+            raise
+        checkpoint.save(step + 1)
+
+    def checkpoint_file(self, stage: str) -> Path:
+        """File of an unfinished stage."""
+        return self.folder / "checkpoints" / f"{stage.replace(' ', '-')}.safetensors"
+
+
+def seeded(seed: int, stage: str, *numbers: int) -> torch.Generator:
+    """A generator for a seed, a name and numbers; different names and numbers give independent streams."""
+    words = [seed, zlib.crc32(stage.encode()), *numbers]
+    state = np.random.SeedSequence(words).generate_state(1, np.uint64)[0]
+    return torch.Generator().manual_seed(int(state >> np.uint64(1)))
+
+
+def make_fabric(config: Config) -> Fabric:
+    """Lightning Fabric on the asked device: one process alone, or those that torchrun or SLURM started."""
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    if processes == 1:
+        return Fabric(accelerator=config.accelerator, devices=1, precision=config.precision)  # type: ignore[arg-type]
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", processes))
+    fabric = Fabric(
+        accelerator=config.accelerator,
+        devices=local,
+        num_nodes=processes // local,
+        precision=config.precision,  # type: ignore[arg-type]
+    )
+    fabric.launch()
+    return fabric
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, peak: float, step: int, steps: int) -> None:
+    """Linear warm-up over the first twentieth of the steps, then half a cosine down to zero."""
+    warm = max(1, round(_WARM_UP * steps))
+    rest = (step - warm) / max(steps - warm, 1)
+    factor = (step + 1) / warm if step < warm else 0.5 * (1 + math.cos(math.pi * rest))
+    for group in optimizer.param_groups:
+        group["lr"] = peak * factor * group.get("share", 1.0)
