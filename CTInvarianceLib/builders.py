@@ -9,7 +9,8 @@ from .config import Config, DenoiserConfig
 from .denoisers import DENOISERS, representation
 from .embedding import VectorEmbedding
 from .errors import ConfigError
-from .flow import BlockComponents, ConditionalFlow, ConditionNetwork, LayerFlow
+from .flow import BlockPCA, ConditionalFlow, ConditionNetwork, LayerFlow
+from .flow.block_pca import BLOCK
 
 
 def build_denoiser(config: DenoiserConfig, *, seed: int = 0) -> nn.Module:
@@ -43,8 +44,8 @@ def build_flow(config: Config, denoiser: nn.Module, layer: str) -> LayerFlow:
     reference = next(denoiser.parameters(), torch.empty(0))
     with torch.no_grad():
         z = representation(denoiser, reference.new_zeros(1, 1, size, size), layer)
-    stem = BlockComponents(z.shape[1], settings.components)
-    grid = (z.shape[2] // stem.block, z.shape[3] // stem.block)
+    stem = BlockPCA(z.shape[1], settings.components)
+    grid = (z.shape[2] // BLOCK, z.shape[3] // BLOCK)
     network = ConditionNetwork(stem.components, grid, settings.condition_dim, seed=config.seed)
     flow = ConditionalFlow(
         config.embedding.latent_dim,

@@ -114,7 +114,7 @@ class HUEmbedding:
         """(H, W) or (N, H, W) HU -> posterior whose mean and std are (d,) or (N, d)."""
         images = torch.as_tensor(image_hu, dtype=torch.float32, device=self._device)
         posterior = self.module.encode(normalize(images.reshape(-1, 1, *images.shape[-2:])))
-        parts = [p if images.ndim == 3 else p[0] for p in (posterior.mean, posterior.std)]
+        parts: list[Any] = [p if images.ndim == 3 else p[0] for p in (posterior.mean, posterior.std)]
         return Posterior(*(p if isinstance(image_hu, Tensor) else p.cpu().numpy() for p in parts))
 
     @torch.inference_mode()

@@ -12,7 +12,7 @@ from ..builders import build_flow
 from ..config import DOMAINS
 from ..denoisers import representations
 from ..embedding import Embedding, Posterior
-from ..flow import BlockComponents, LayerFlow
+from ..flow import BlockPCA, LayerFlow
 from ..trust import batch_size
 from .run import Run, seeded
 
@@ -52,17 +52,17 @@ def make_pool(run: Run, embeddings: Mapping[str, Embedding]) -> LatentPool:
 @torch.no_grad()
 def make_conditions(
     run: Run, pool: LatentPool, name: str, denoiser: nn.Module, layers: Sequence[str], stage: str
-) -> dict[str, tuple[BlockComponents, Tensor]]:
+) -> dict[str, tuple[BlockPCA, Tensor]]:
     """Per layer: the fitted stem, and its output for all patches, (P, k, h, w); one pass through the denoiser."""
     size = batch_size(pool.low_dose.shape[-2] * pool.low_dose.shape[-1])
-    stems = {layer: run.fabric.to_device(build_flow(run.config, denoiser, layer).stem) for layer in layers}
+    stems = {layer: build_flow(run.config, denoiser, layer).stem.to(run.fabric.device) for layer in layers}
     first = [
         representations(denoiser, run.fabric.to_device(p), layers)
         for p in pool.low_dose[:_STEM_PATCHES].split(size)
     ]
     for layer, stem in stems.items():
         stem.fit([z[layer] for z in first], seed=run.config.seed)
-        run.report.metric(stage, 0, **{f"explained variance, {name} layer {layer}": stem.explained_variance})
+        run.report.metric(stage, 0, **{f"explained variance, {name} layer {layer}": float(stem.explained_variance)})
     outputs: dict[str, list[Tensor]] = {layer: [] for layer in layers}
     for number, part in enumerate(parts := pool.low_dose.split(size)):
         for layer, z in representations(denoiser, run.fabric.to_device(part), layers).items():
@@ -75,7 +75,7 @@ def train_flow(
     run: Run,
     denoiser: nn.Module,
     layer: str,
-    stem: BlockComponents,
+    stem: BlockPCA,
     conditions: Tensor,
     latents: Posterior,
     stage: str,
@@ -93,7 +93,7 @@ def train_flow(
         learning_rate=config.learning_rate,
         weight_decay=config.weight_decay,
         seed=run.config.seed,
-        progress=lambda step, loss: run.report.progress(stage, (step + 1) / config.steps),
+        progress=lambda step, loss: run.report.progress(stage, step / config.steps),
     )
     run.report.metric(stage, config.steps, nll=history[-1])
     return trained.eval().requires_grad_(False)

@@ -1,0 +1,1 @@
+"""Parts of the Slicer module: MRML and Qt, never torch."""
