@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from .config import Config, DenoiserConfig
-from .denoisers import DENOISERS, representation
+from .denoisers import DENOISERS, representation, start_as_identity
 from .embedding import VectorEmbedding
 from .errors import ConfigError
 from .flow import BlockPCA, ConditionalFlow, ConditionNetwork, LayerFlow
@@ -27,6 +27,8 @@ def build_denoiser(config: DenoiserConfig, *, seed: int = 0) -> nn.Module:
             module: nn.Module = DENOISERS[config.architecture](**config.arguments)
         except TypeError as error:
             raise ConfigError(f"the arguments do not fit ({error})", where=config.architecture) from error
+    if config.start == "identity":
+        start_as_identity(module)
     return module
 
 

@@ -78,6 +78,8 @@ class DenoiserConfig:
         arguments: keyword arguments of the architecture, such as last_kernel.
         weights: a safetensors file; no training then.
         layers: those that get a flow.
+        start: "random" as published, or "identity": f(x) = x, which trains in minutes but keeps, in two channels
+            of every layer, a path that the image can take past the rest.
         loss: "l2", "wgan-vgg", or "none" for an architecture without parameters.
         perceptual: features that the WGAN-VGG loss compares: "vgg19", or "embedding" (encoder of the full-dose VAE).
         perceptual_norm: "l1" as in ldct-benchmark, or "mse" as in the paper.
@@ -88,6 +90,7 @@ class DenoiserConfig:
     arguments: dict[str, int] = field(default_factory=dict)
     weights: str = ""
     layers: tuple[str, ...] = ()
+    start: Literal["random", "identity"] = "random"
     loss: Literal["l2", "wgan-vgg", "none"] = "l2"
     patch_size: int = 33
     steps: int = 400

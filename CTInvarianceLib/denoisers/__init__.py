@@ -2,6 +2,7 @@
 
 from .chen import Chen, Identity
 from .cut import layers, remainder, representation, representations
+from .start import start_as_identity
 from .yang import Yang
 
 DENOISERS = {"chen": Chen, "yang": Yang, "identity": Identity}

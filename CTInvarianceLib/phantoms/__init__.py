@@ -1,0 +1,9 @@
+"""Seeded CT phantoms: axial slices of chest, abdomen and head with known truth.
+
+Geometric figures for training and testing without patient data; recognisable, not anatomically exact.
+"""
+
+from .pairs import PhantomPair, phantom_pair, write_phantoms
+from .slices import KINDS, phantom
+
+__all__ = ["KINDS", "PhantomPair", "phantom", "phantom_pair", "write_phantoms"]
