@@ -19,6 +19,7 @@ _HOME = {
     "SeriesPair": "pairs",
     "find_pairs": "pairs",
     "simulate_low_dose": "low_dose",
+    "CTInvarianceError": "errors",
     "Chen": "denoisers",
     "Yang": "denoisers",
     "layers": "denoisers",

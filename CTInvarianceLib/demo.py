@@ -27,7 +27,7 @@ from .volume_files import read_volume
 if TYPE_CHECKING:
     from .models import Models
 
-_PATIENTS, _SLICES, _SAMPLES = 24, 4, 250
+_PATIENTS, _SLICES, _SAMPLES, _SEED = 12, 4, 250, 0
 _PHANTOMS_UNTIL, _TRAINING_UNTIL = 0.06, 0.85  # shares of the demo's time
 
 
@@ -61,16 +61,20 @@ def run_demo(
     if fresh:
         shutil.rmtree(out, ignore_errors=True)
     total = _Total(on_event)
-    data, runs = out / "phantoms", out / "models"
-    if not data.is_dir():
+    phantoms, runs = out / "phantoms", out / "models"
+    data = phantoms / "pairs"
+    if not phantoms.is_dir():
         report = Reporter(total.part(0, _PHANTOMS_UNTIL), {"phantoms": 1.0}, should_stop=should_stop)
+        unfinished = out / "phantoms.unfinished"
+        shutil.rmtree(unfinished, ignore_errors=True)
         write_phantoms(
-            data,
+            unfinished,
             patients=_PATIENTS,
             slices=_SLICES,
-            seed=0,
-            progress=lambda f: report.progress("phantoms", f),
+            seed=_SEED,
+            progress=lambda fraction: report.progress("phantoms", fraction),
         )
+        unfinished.rename(phantoms)
     listener = total.part(_PHANTOMS_UNTIL, _TRAINING_UNTIL)
     models = train(preset("quick"), data, runs, on_event=listener, should_stop=should_stop)
     cases = _cases(data, models)

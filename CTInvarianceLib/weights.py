@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from .atomic import writing
 from .errors import WeightsError
 
-_PICKLE_MAGIC = (b"PK\x03\x04", b"\x80")  # torch.save's zip archive, and a bare pickle
+_ZIP, _PICKLE = b"PK\x03\x04", b"\x80"  # torch.save's archive, and a bare pickle
 
 
 def save_tensors(
@@ -24,7 +24,8 @@ def save_tensors(
     """Write tensors; the file appears under its name only when it is complete."""
     contiguous = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     with writing(path) as part:
-        save_file(contiguous, part, {key: json.dumps(value) for key, value in (metadata or {}).items()})
+        # Without tensors, the file is readable only if there is metadata.
+        save_file(contiguous, part, {k: json.dumps(v) for k, v in {"writer": "CTInvariance", **(metadata or {})}.items()})
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -35,10 +36,11 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """
     try:
         with path.open("rb") as file:
-            start = file.read(8)
+            start = file.read(9)
     except OSError as error:
         raise WeightsError(f"cannot read the weights ({error.strerror})", where=path) from error
-    if start.startswith(_PICKLE_MAGIC):
+    # A safetensors file begins with a length of eight bytes, of which the first may be that of a pickle.
+    if start.startswith(_ZIP) or (start.startswith(_PICKLE) and start[8:] != b"{"):
         raise WeightsError(
             "this is a pickle, which could run any code and is never opened",
             where=path,

@@ -127,7 +127,9 @@ def write_phantoms(
     kinds: Sequence[str] = KINDS,
     progress: Callable[[float], None] | None = None,
 ) -> list[Path]:
-    """Write patients, kinds in turn: ``P001-chest.low.nrrd``, ``P001-chest.full.nrrd``, ``truth/P001-chest.nrrd``.
+    """Write patients, kinds in turn: ``pairs/P001-chest.low.nrrd`` and ``.full.nrrd``, ``truth/P001-chest.nrrd``.
+
+    The folder ``pairs`` is a source for `find_pairs`; the truth lies beside it, so that nothing trains on it.
 
     Args:
         folder: made where it does not exist.
@@ -146,15 +148,14 @@ def write_phantoms(
     from ..volume_files import write_volume
 
     folder = Path(folder)
-    (folder / "truth").mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
     for n in range(patients):
         kind = kinds[n % len(kinds)]
         pair = phantom_pair(kind, seed=seed + n, slices=slices, size=size, pixel_mm=pixel_mm, dose=dose)
         name = f"P{n + 1:03d}-{kind}"
         files = {
-            folder / f"{name}.low.nrrd": pair.low_dose,
-            folder / f"{name}.full.nrrd": pair.full_dose,
+            folder / "pairs" / f"{name}.low.nrrd": pair.low_dose,
+            folder / "pairs" / f"{name}.full.nrrd": pair.full_dose,
             folder / "truth" / f"{name}.nrrd": pair.truth,
         }
         for path, volume in files.items():

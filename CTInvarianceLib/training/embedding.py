@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -29,8 +31,9 @@ def train_embedding(run: Run, domain: str) -> VectorEmbedding:
     """
     config, fabric, stage = run.config.embedding, run.fabric, f"embedding {domain}"
     embedding = build_embedding(run.config)
+    pairs = min(4, int(math.log2(config.patch_size / 8)))  # down to maps of about 4×4
     critic: nn.Module = Critic(
-        config.patch_size, config.critic_width, pairs=4, hidden=256, seed=run.config.seed
+        config.patch_size, config.critic_width, pairs, hidden=256, seed=run.config.seed
     )
     optimizer = torch.optim.Adam(_groups(embedding), config.learning_rate, betas=(0.5, 0.999))
     critic_optimizer = torch.optim.Adam(critic.parameters(), config.learning_rate / 2, betas=(0.5, 0.999))

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from .. import __version__
-from ..builders import build_denoiser, build_embedding
+from ..builders import build_denoiser, build_embedding, build_flow
 from ..config import DOMAINS, PRESETS, Config, preset, read_config
 from ..dataset import Patches, PatientSlices, load_patients, split_patients, too_small
 from ..errors import ConfigError, ModelsError
@@ -90,9 +90,11 @@ def _check(config: Config, out: Path, *, resume: bool) -> None:
     """All that can be known to be wrong before hours are spent."""
     if not config.denoisers:
         raise ConfigError("the configuration names no denoiser", where=config.name)
-    for settings in config.denoisers.values():
-        build_denoiser(settings)
     build_embedding(config)
+    for settings in config.denoisers.values():
+        denoiser = build_denoiser(settings)
+        for layer in settings.layers:
+            build_flow(config, denoiser, layer)
     uses_vgg = config.embedding.perceptual == "vgg19" or any(
         d.loss == "wgan-vgg" and d.perceptual == "vgg19" and not d.weights for d in config.denoisers.values()
     )

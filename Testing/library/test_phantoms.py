@@ -135,11 +135,11 @@ def test_a_folder_of_patients(tmp_path):
     )
     names = {str(path.relative_to(tmp_path / "data")) for path in written}
     assert names == {
-        "P001-head.low.nrrd", "P001-head.full.nrrd", "truth/P001-head.nrrd",
-        "P002-chest.low.nrrd", "P002-chest.full.nrrd", "truth/P002-chest.nrrd",
+        "pairs/P001-head.low.nrrd", "pairs/P001-head.full.nrrd", "truth/P001-head.nrrd",
+        "pairs/P002-chest.low.nrrd", "pairs/P002-chest.full.nrrd", "truth/P002-chest.nrrd",
     }  # fmt: skip
     pair = phantom_pair("chest", seed=1, slices=2, size=48, pixel_mm=8.0)
-    read = read_volume(tmp_path / "data" / "P002-chest.low.nrrd")
+    read = read_volume(tmp_path / "data" / "pairs/P002-chest.low.nrrd")
     np.testing.assert_allclose(read.hu, pair.low_dose.hu, atol=0.5)
     np.testing.assert_allclose(read.affine, pair.low_dose.affine)
 

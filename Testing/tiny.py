@@ -1,0 +1,41 @@
+"""A run that trains in seconds: every stage is real, every size small."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from CTInvarianceLib.config import Config, config_from_dict
+from CTInvarianceLib.phantoms import write_phantoms
+
+PATCH = 32
+
+
+def config(**changes: object) -> Config:
+    """Chen, Yang and the identity on patches of 32×32, a handful of steps each."""
+    values = {
+        "name": "tiny",
+        "embedding": {
+            "patch_size": PATCH, "latent_dim": 12, "width": 8, "principal_patches": 64, "steps": 6,
+            "batch_size": 4, "critic_width": 4, "critic_from": 0.5, "critic_every": 1,
+        },
+        "denoisers": {
+            "chen": {"architecture": "chen", "layers": ["1", "5"], "patch_size": 17, "steps": 6, "batch_size": 4},
+            "yang": {
+                "architecture": "yang", "layers": ["8"], "loss": "wgan-vgg", "perceptual": "embedding",
+                "patch_size": 32, "steps": 4, "batch_size": 2, "critic_width": 4, "critic_steps": 1,
+            },
+            "identity": {"architecture": "identity", "layers": ["1"], "loss": "none"},
+        },
+        "flow": {
+            "patches": 64, "components": 4, "condition_dim": 8, "blocks": 2, "hidden": 16, "steps": 5,
+            "batch_size": 16,
+        },
+        **changes,
+    }  # fmt: skip
+    return config_from_dict(values)
+
+
+def phantoms(folder: Path, patients: int = 3) -> Path:
+    """Small phantoms, whole bodies on 64×64 pixels of 6 mm; the source for `find_pairs`."""
+    write_phantoms(folder, patients=patients, slices=1, size=64, pixel_mm=6.0)
+    return folder / "pairs"
