@@ -17,7 +17,7 @@ from .errors import ConfigError, ModelsError, VolumeError
 from .pairs import SeriesPair, find_pairs
 from .protocol import Reporter
 from .volume import CTVolume
-from .volume_files import read_volume, write_volume
+from .volume_files import read_volume, writable_suffix, write_volume
 
 
 def pairs(options: Namespace) -> None:
@@ -44,6 +44,7 @@ def simulate(options: Namespace) -> None:
     """Low dose from full dose."""
     from .low_dose import simulate_low_dose
 
+    writable_suffix(options.out)
     volume = read_volume(options.volume)
     write_volume(simulate_low_dose(volume, options.dose, seed=options.seed), options.out)
 
@@ -106,6 +107,7 @@ def denoise(options: Namespace) -> None:
     """Denoise a volume."""
     from .models import Models
 
+    writable_suffix(options.out)
     models, volume = Models.load(options.models), read_volume(options.volume)
     models.denoiser(options.denoiser)
     with Console() as console:

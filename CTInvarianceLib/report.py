@@ -11,7 +11,9 @@ from . import __version__
 from .atomic import writing
 
 _EXPLAINED = {
-    "denoising": "Denoised against the full dose, on patches of unseen patients. RMSE in HU; PSNR (dB) and SSIM in a CT window.",
+    "denoising": (
+        "Denoised against the full dose, on patches of unseen patients. RMSE in HU; PSNR (dB) and SSIM in a CT window."
+    ),
     "embedding": "What the embedding loses: RMSE (HU) of D(E(image)), beside the image shrunk to as many numbers.",
     "layers": (
         "R: how far the samples' representation is from the patch's own. 0 or less: as faithful as the embedding "

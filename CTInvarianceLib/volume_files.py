@@ -71,6 +71,14 @@ def read_volume(path: PathLike | Sequence[PathLike], *, series: str | None = Non
     return read_dicom(files, where=paths[0] if len(paths) == 1 else _common(paths), series=series)
 
 
+def writable_suffix(path: PathLike) -> str:
+    """The suffix of a volume file to write; VolumeError where it is of no format that can be written."""
+    suffix = volume_suffix(Path(path))
+    if suffix is None or suffix not in WRITABLE:
+        raise VolumeError("not a format to write", where=path, hint=f"Use one of {' '.join(WRITABLE)}.")
+    return suffix
+
+
 def write_volume(volume: CTVolume, path: PathLike) -> None:
     """Writes .nrrd, .nii, .nii.gz or .mha; values keep their type, a missing folder is made.
 
@@ -82,9 +90,7 @@ def write_volume(volume: CTVolume, path: PathLike) -> None:
     import SimpleITK as sitk
 
     path = Path(path)
-    suffix = volume_suffix(path)
-    if suffix not in WRITABLE:
-        raise VolumeError("not a format to write", where=path, hint=f"Use one of {' '.join(WRITABLE)}.")
+    suffix = writable_suffix(path)
     direction = volume.affine[:3, :3] / volume.spacing
     if suffix.startswith(".nii") and np.abs(direction.T @ direction - np.eye(3)).max() > 1e-4:
         raise VolumeError("NIfTI cannot hold a sheared volume", where=path, hint="Use .nrrd.")

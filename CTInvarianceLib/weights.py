@@ -25,7 +25,11 @@ def save_tensors(
     contiguous = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     with writing(path) as part:
         # Without tensors, the file is readable only if there is metadata.
-        save_file(contiguous, part, {k: json.dumps(v) for k, v in {"writer": "CTInvariance", **(metadata or {})}.items()})
+        save_file(
+            contiguous,
+            part,
+            {k: json.dumps(v) for k, v in {"writer": "CTInvariance", **(metadata or {})}.items()},
+        )
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -17,4 +17,5 @@ __all__ = [
     "remainder",
     "representation",
     "representations",
+    "start_as_identity",
 ]

@@ -62,7 +62,9 @@ def make_conditions(
     ]
     for layer, stem in stems.items():
         stem.fit([z[layer] for z in first], seed=run.config.seed)
-        run.report.metric(stage, 0, **{f"explained variance, {name} layer {layer}": float(stem.explained_variance)})
+        run.report.metric(
+            stage, 0, **{f"explained variance, {name} layer {layer}": float(stem.explained_variance)}
+        )
     outputs: dict[str, list[Tensor]] = {layer: [] for layer in layers}
     for number, part in enumerate(parts := pool.low_dose.split(size)):
         for layer, z in representations(denoiser, run.fabric.to_device(part), layers).items():

@@ -21,7 +21,11 @@ def test_presets_survive_a_round_trip(name):
 def test_slides_and_reference_take_the_published_losses():
     slides, reference = preset("slides").denoisers["yang"], preset("reference").denoisers["yang"]
     assert (slides.perceptual_norm, slides.perceptual_weight, slides.critic_steps) == ("mse", 0.1, 4)
-    assert (reference.perceptual_norm, reference.perceptual_weight, reference.critic_steps) == ("l1", 0.689, 1)
+    assert (reference.perceptual_norm, reference.perceptual_weight, reference.critic_steps) == (
+        "l1",
+        0.689,
+        1,
+    )
     assert slides.start == reference.start == "random"
 
 

@@ -64,7 +64,9 @@ def test_events_tell_stage_fraction_and_time_left(trained):
     assert events[-1]["event"] == "result"
     assert fractions == sorted(fractions)
     assert fractions[-1] == pytest.approx(1)
-    assert {"data", "embedding low", "denoiser chen", "flow yang layer 8 full"} <= {e["stage"] for e in progress}
+    assert {"data", "embedding low", "denoiser chen", "flow yang layer 8 full"} <= {
+        e["stage"] for e in progress
+    }
     assert all(e["eta_s"] is None or e["eta_s"] >= 0 for e in progress)
     assert all(json.loads(json.dumps(e)) == e for e in events)
     assert {e["name"] for e in events if e["event"] == "metric"} >= {"l1", "kl", "loss", "nll"}
@@ -72,7 +74,9 @@ def test_events_tell_stage_fraction_and_time_left(trained):
     assert any(e["event"] == "metric" for e in logged)
 
 
-@pytest.mark.parametrize("stop_after", ["embedding low", "denoiser chen", "denoiser yang", "flow chen layer 5 low"])
+@pytest.mark.parametrize(
+    "stop_after", ["embedding low", "denoiser chen", "denoiser yang", "flow chen layer 5 low"]
+)
 def test_a_cancelled_run_goes_on_to_the_same_weights(trained, source, tmp_path, stop_after):
     _, whole, _ = trained
     out = tmp_path / "run"
@@ -123,27 +127,44 @@ def test_one_full_dose_volume_is_enough_to_train(source, tmp_path):
 def test_weights_of_others_are_loaded_instead_of_trained(trained, source, tmp_path):
     _, out, _ = trained
     settings = {"architecture": "chen", "weights": str(out / "denoisers/chen.safetensors"), "layers": ["5"]}
-    models = cti.train(tiny.config(denoisers={"mine": settings}), source, tmp_path / "run", on_event=lambda e: None)
+    models = cti.train(
+        tiny.config(denoisers={"mine": settings}), source, tmp_path / "run", on_event=lambda e: None
+    )
     theirs = load_tensors(out / "denoisers/chen.safetensors")[0]
     assert all(torch.equal(models.denoiser("mine").state_dict()[key], theirs[key]) for key in theirs)
 
 
 REFUSED = {
     "VGG19 missing": (
-        {"denoisers": {"y": {"architecture": "yang", "loss": "wgan-vgg"}}}, WeightsError, "needs VGG19's published weights",
+        {"denoisers": {"y": {"architecture": "yang", "loss": "wgan-vgg"}}},
+        WeightsError,
+        "needs VGG19's published weights",
     ),
-    "no such architecture": ({"denoisers": {"y": {"architecture": "unet"}}}, ConfigError, "Choose one of chen, yang, identity"),
+    "no such architecture": (
+        {"denoisers": {"y": {"architecture": "unet"}}},
+        ConfigError,
+        "Choose one of chen, yang, identity",
+    ),
     "wrong arguments": (
-        {"denoisers": {"y": {"architecture": "chen", "arguments": {"width": 3}}}}, ConfigError, "arguments do not fit",
+        {"denoisers": {"y": {"architecture": "chen", "arguments": {"width": 3}}}},
+        ConfigError,
+        "arguments do not fit",
     ),
     "no denoiser": ({"denoisers": {}}, ConfigError, "names no denoiser"),
-    "patch too large": ({"embedding": {"patch_size": 128}}, VolumeError, "64×64 pixels are smaller than a patch of 128×128"),
+    "patch too large": (
+        {"embedding": {"patch_size": 128}},
+        VolumeError,
+        "64×64 pixels are smaller than a patch of 128×128",
+    ),
     "odd patch": ({"embedding": {"patch_size": 40}}, ConfigError, "multiple of 16"),
     "unknown patient": ({"data": {"validation_patients": ["Q"]}}, DataError, "no patient Q to validate on"),
     "no such layer": (
-        {"denoisers": {"c": {"architecture": "chen", "layers": ["2"]}}}, LayerError, "no layer of this name: '2'",
+        {"denoisers": {"c": {"architecture": "chen", "layers": ["2"]}}},
+        LayerError,
+        "no layer of this name: '2'",
     ),
-}  # fmt: skip
+}
+
 
 
 @pytest.mark.parametrize("case", REFUSED)

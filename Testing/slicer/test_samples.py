@@ -23,7 +23,16 @@ def written(tmp_path):
     images = rng.normal(40, 20, (7, 32, 32)).astype(np.float32)
     affine = np.array([[0, 0.7, 0, -31.5], [0.7, 0, 0, 12.25], [0, 0, -3, -205.0], [0, 0, 0, 1.0]])
     drawn = Samples(
-        *(images[i] for i in range(3)), images, images[:, 0], images[:, 1], np.linspace(0, 1, 7), 1.0, 9.0, "3", "low", 5
+        *(images[i] for i in range(3)),
+        images,
+        images[:, 0],
+        images[:, 1],
+        np.linspace(0, 1, 7),
+        1.0,
+        9.0,
+        "3",
+        "low",
+        5,
     )
     folder = tmp_path / "männlich 1"
     write_samples(drawn, CTVolume(images[:1], affine), folder, denoiser="chen")

@@ -1,0 +1,233 @@
+"""The command line as its users meet it: files out, one line of error, exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import nullcontext
+from pathlib import Path
+
+import dicom_files
+import numpy as np
+import pytest
+import tiny
+
+import CTInvarianceLib as cti
+from CTInvarianceLib.cli import main
+
+
+def run(*arguments, code=0):
+    """Run in a process of its own, as a shell would; its standard output, and error output."""
+    result = subprocess.run(
+        [sys.executable, "-m", "CTInvarianceLib", *map(str, arguments)],
+        capture_output=True, text=True, check=False, env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert result.returncode == code, result.stderr
+    return result.stdout, result.stderr
+
+
+@pytest.fixture
+def fails(capsys):
+    """Run a command that must fail: exit code 2, one line of error."""
+
+    def check(*arguments):
+        with pytest.raises(SystemExit) if "--unknown" in arguments else nullcontext():
+            assert main([str(a) for a in arguments]) == 2
+        error = capsys.readouterr().err
+        assert error.startswith("error: ")
+        assert error.count("\n") == 1, error
+        return error
+
+    return check
+
+
+def test_sample_writes_everything_at_its_place(tiny_models, tiny_source, tmp_path):
+    volume = cti.read_volume(tiny_source / "P001-chest.low.nrrd")
+    out = tmp_path / "proben ä"
+    stdout, _ = run(
+        "sample", tiny_source / "P001-chest.low.nrrd", "--models", tiny_models, "--denoiser", "chen", "--layer", 5,
+        "--slice", 0, "--center", 30, 25, "-n", 12, "--seed", 4, "--out", out,
+    )  # fmt: skip
+    assert "12 samples" in stdout
+    assert sorted(p.name for p in out.iterdir()) == [
+        "mean.nrrd",
+        "montage.png",
+        "samples.seq.nrrd",
+        "std.nrrd",
+        "table.json",
+    ]
+    expected = cti.Models.load(tiny_models).sample(volume.hu[0, 14:46, 9:41], "chen", "5", n=12, seed=4)
+    mean = cti.read_volume(out / "mean.nrrd")
+    np.testing.assert_allclose(mean.hu[0], expected.mean, atol=0.05)
+    np.testing.assert_allclose(mean.position(0, 0, 0), volume.position(9, 14, 0), atol=1e-6)
+    table = json.loads((out / "table.json").read_text())
+    assert (table["n"], table["seed"], table["layer"], table["center"]) == (12, 4, "5", [30, 25])
+    assert table["consistency"]["mean"] == pytest.approx(expected.consistency.mean(), abs=1e-3)
+    assert len(table["consistency"]["of_every_sample"]) == 12
+    assert (out / "montage.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("suffix", [".nrrd", ".nii.gz", ".mha"])
+def test_identity_changes_nothing_through_files(tiny_models, tmp_path, suffix):
+    hu = np.random.default_rng(0).integers(-1024, 3071, (3, 40, 48)).astype(np.int16)
+    dicom_files.write_series(tmp_path / "ct", hu)
+    out = tmp_path / f"same{suffix}"
+    run("denoise", tmp_path / "ct", "--models", tiny_models, "--denoiser", "identity", "--out", out)
+    result = cti.read_volume(out)
+    assert np.abs(result.hu - hu).max() < 0.01
+    np.testing.assert_allclose(result.affine, cti.read_volume(tmp_path / "ct").affine, atol=1e-4)
+
+
+def test_pairs_phantom_simulate_and_models(tiny_models, tmp_path):
+    run("phantom", "--patients", 1, "--slices", 1, "--out", tmp_path / "p")
+    stdout, _ = run("pairs", tmp_path / "p" / "pairs", "--json")
+    (row,) = json.loads(stdout)
+    assert row["patient"] == "P001-chest"
+    assert row["low dose"] != "to be simulated"
+    run(
+        "simulate", tmp_path / "p" / "truth" / "P001-chest.nrrd", "--dose", 0.5, "--out", tmp_path / "low.mha"
+    )
+    noise = (
+        cti.read_volume(tmp_path / "low.mha").hu - cti.read_volume(tmp_path / "p/truth/P001-chest.nrrd").hu
+    )
+    assert noise.std() > 1
+    stdout, _ = run("models", "list", tiny_models.parent)
+    assert "tiny" in stdout
+    stdout, _ = run("models", "show", tiny_models)
+    assert json.loads(stdout)["format"] == "ctinvariance-models"
+
+
+def test_evaluate_writes_a_report(tiny_models, tiny_source, tmp_path, monkeypatch):
+    monkeypatch.setattr("CTInvarianceLib.quality._PATCHES", 6)
+    assert (
+        main(["evaluate", "--models", str(tiny_models), "--data", str(tiny_source), "--out", str(tmp_path)])
+        == 0
+    )
+    tables = json.loads((tmp_path / "report.json").read_text())["tables"]
+    assert [row["denoiser"] for row in tables["denoising"]] == ["none (low dose)", "chen", "yang", "identity"]
+    none, *_, identity = tables["denoising"]
+    assert identity["rmse_hu"] == pytest.approx(none["rmse_hu"], rel=1e-5)
+    assert len(tables["layers"]) == 8
+    page = (tmp_path / "report.html").read_text()
+    assert "<h2>Layers</h2>" in page
+
+
+def test_models_delete_leaves_what_is_not_ours(tiny_source, tmp_path):
+    plain = tiny.config(denoisers={"identity": {"architecture": "identity", "loss": "none"}})
+    cti.train(plain, tiny_source, tmp_path / "run", on_event=lambda e: None)
+    (tmp_path / "run" / "thesis.txt").write_text("mine")
+    assert main(["models", "delete", str(tmp_path / "run")]) == 0
+    assert [p.name for p in (tmp_path / "run").iterdir()] == ["thesis.txt"]
+    assert main(["models", "delete", str(tmp_path)]) == 2
+
+
+def test_interrupted_training_exits_130_keeps_its_work_and_resumes(tiny_source, tmp_path):
+    config = tmp_path / "long.json"
+    values = tiny.config(
+        denoisers={"chen": {"architecture": "chen", "layers": [], "steps": 100000}}
+    ).to_dict()
+    config.write_text(json.dumps(values))
+    arguments = ["train", "--config", config, "--data", tiny_source, "--out", tmp_path / "run"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "CTInvarianceLib", *map(str, arguments)], stderr=subprocess.PIPE, text=True
+    )
+    log = tmp_path / "run" / "log.jsonl"
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not (log.exists() and '"denoiser chen"' in log.read_text()):
+        time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130, error
+    assert "cancelled; what was finished is kept" in error
+    assert (tmp_path / "run/checkpoints/denoiser-chen.safetensors").is_file()
+    assert (tmp_path / "run/embeddings/full.safetensors").is_file()
+    assert main([str(a) for a in arguments]) == 2, "without --resume a run is not touched"
+
+
+def test_bad_input_is_one_line_and_leaves_nothing(fails, tiny_models, tiny_source, tmp_path, ct_small):
+    volume, out = tiny_source / "P001-chest.low.nrrd", tmp_path / "out"
+    models = ("--models", tiny_models)
+    (tmp_path / "empty").mkdir()
+    truncated = tmp_path / "cut.dcm"
+    truncated.write_bytes(ct_small.read_bytes()[:20000])
+    sample = ("sample", volume, *models, "--denoiser", "chen", "--out", out)
+    cases = {
+        "empty": (
+            "denoise",
+            tmp_path / "empty",
+            *models,
+            "--denoiser",
+            "chen",
+            "--out",
+            out.with_suffix(".nrrd"),
+        ),
+        "cut.dcm": ("denoise", truncated, *models, "--denoiser", "chen", "--out", out.with_suffix(".nrrd")),
+        "no such file": (
+            "denoise",
+            tmp_path / "none.nrrd",
+            *models,
+            "--denoiser",
+            "chen",
+            "--out",
+            out.with_suffix(".nrrd"),
+        ),
+        "no layer of this name": (*sample, "--layer", 2),
+        "no flow is trained": (*sample, "--layer", 3),
+        "reaches out of the image": (*sample, "--layer", 5, "--center", 3, 30),
+        "there are slices 0 to 0": (*sample, "--layer", 5, "--slice", 7),
+        "this is no model set": (
+            "denoise",
+            volume,
+            "--models",
+            tmp_path,
+            "--denoiser",
+            "chen",
+            "--out",
+            out.with_suffix(".nrrd"),
+        ),
+        "not a format to write": (
+            "denoise",
+            volume,
+            *models,
+            "--denoiser",
+            "chen",
+            "--out",
+            tmp_path / "x.png",
+        ),
+        "a dose": ("simulate", volume, "--dose", 3, "--out", tmp_path / "x.nrrd"),
+        "say what to train": ("train", "--data", tiny_source, "--out", out),
+        "smaller than a patch": ("train", "--preset", "quick", "--data", tiny_source, "--out", out),
+        "VGG19": ("train", "--preset", "slides", "--data", tiny_source, "--out", out),
+        "there are no model sets": ("models", "list", tmp_path / "empty"),
+        "--help": ("sample", "--unknown"),
+    }
+    before = sorted(tmp_path.rglob("*"))
+    for message, arguments in cases.items():
+        assert message in fails(*arguments), message
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_volume_smaller_than_a_patch_and_nan(fails, tiny_models, tmp_path):
+    small = cti.CTVolume(np.zeros((1, 20, 20), np.int16), np.eye(4))
+    cti.write_volume(small, tmp_path / "small.nrrd")
+    arguments = ("--models", tiny_models, "--denoiser", "chen", "--layer", 5, "--out", tmp_path / "out")
+    assert "smaller than the patch" in fails("sample", tmp_path / "small.nrrd", *arguments)
+    import SimpleITK as sitk
+
+    values = np.zeros((2, 64, 64), np.float32)
+    values[1, 2, 3] = np.nan
+    sitk.WriteImage(sitk.GetImageFromArray(values), str(tmp_path / "nan.nrrd"))
+    assert "1 values are NaN" in fails("sample", tmp_path / "nan.nrrd", *arguments)
+    assert not Path(tmp_path / "out").exists()
+
+
+def test_magnetic_resonance_and_colour_are_named(fails, tiny_models, tmp_path):
+    from pydicom.data import get_testdata_file
+
+    arguments = ("--models", tiny_models, "--denoiser", "chen", "--out", tmp_path / "out.nrrd")
+    assert "MR" in fails("denoise", str(get_testdata_file("MR_small.dcm")), *arguments)
+    assert fails("denoise", str(get_testdata_file("color-pl.dcm", download=False)), *arguments)
