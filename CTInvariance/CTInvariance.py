@@ -20,8 +20,12 @@ class CTInvariance(ScriptedLoadableModule):
         parent.title = _("CT Invariance")
         parent.categories = ["Quantification"]
         parent.contributors = ["The CTInvariance developers"]
-        parent.helpText = _("Shows what a CT denoising network ignores: images that its layers cannot tell apart.")
-        parent.acknowledgementText = _("The method is that of Eulig, Ommer and Kachelrieß, doi:10.1002/mp.17413.")
+        parent.helpText = _(
+            "Shows what a CT denoising network ignores: images that its layers cannot tell apart."
+        )
+        parent.acknowledgementText = _(
+            "The method is that of Eulig, Ommer and Kachelrieß, doi:10.1002/mp.17413."
+        )
 
 
 class CTInvarianceWidget(ScriptedLoadableModuleWidget):

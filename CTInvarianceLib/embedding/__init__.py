@@ -1,17 +1,9 @@
 """Complete data representations of CT images: VAEs behind one interface."""
 
 from .interface import Embedding, Posterior
-from .principal import PrincipalComponents, principal_components
 from .vector import VectorEmbedding
 
 EMBEDDINGS = {VectorEmbedding.kind: VectorEmbedding}
 """Embeddings that a model set may name."""
 
-__all__ = [
-    "EMBEDDINGS",
-    "Embedding",
-    "Posterior",
-    "PrincipalComponents",
-    "VectorEmbedding",
-    "principal_components",
-]
+__all__ = ["EMBEDDINGS", "Embedding", "Posterior", "VectorEmbedding"]

@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import ConfigError
+from ..principal import PrincipalComponents
 from .interface import Embedding, Posterior
-from .principal import PrincipalComponents
 
 _LOG_VARIANCE = (-12.0, 2.0)  # keeps σ between e^-6 and e
 
@@ -32,7 +32,8 @@ class VectorEmbedding(Embedding):
 
     Encoder: μ = W(x − m) + g(x), log σ² = h(x). Decoder: x̄ = m + V z̄ + r(m + V z̄, z̄). W, V and m start
     from the principal components of the training patches, g and r from zero, so that the network starts as
-    the best linear VAE and never has to learn what is known in closed form (`principal.py`).
+    the best linear VAE and never has to learn what is known in closed form: a linear VAE's optimum is
+    probabilistic PCA (Tipping & Bishop 1999, doi:10.1111/1467-9868.00196; Lucas et al. 2019, arXiv:1911.02469).
 
     Nearly all of the decoder's work lies at a quarter of the resolution (pixel shuffle at the end), which is
     what lets it decode 250 patches of 128×128 in about a second on two cores.

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from CTInvarianceLib.errors import ConfigError, DataError
+from CTInvarianceLib.principal import principal_components
 
 BLOCK = 8
 """Side of the blocks of `BlockPCA`, in pixels."""
@@ -76,16 +77,14 @@ class BlockPCA(nn.Module):
             raise DataError(f"{len(blocks)} blocks are too few for {self.components} components")
         if not blocks.isfinite().all():
             raise DataError("the representation holds values that are not finite")
-        mean = blocks.mean(0)
-        total = (blocks - mean).square().sum()
-        if total == 0:
+        found = principal_components(blocks, self.components, seed=seed)
+        if found.total_variance == 0:
             raise DataError("the representation is constant: it has no principal components")
-        directions, variances = _principal(blocks - mean, self.components, generator)
-        kept = variances > RANK_FLOOR * variances[0]
-        rows = torch.where(kept, variances, 1.0).rsqrt() * directions * kept
-        self.weight.copy_(rows.T.reshape(self.weight.shape))
-        self.bias.copy_(-mean @ rows)
-        self.explained_variance.copy_(variances.sum() * len(blocks) / total)
+        kept = found.variances > RANK_FLOOR * found.variances[0]
+        rows = found.directions * (torch.where(kept, found.variances, 1.0).rsqrt() * kept)[:, None]
+        self.weight.copy_(rows.reshape(self.weight.shape))
+        self.bias.copy_(-rows @ found.mean)
+        self.explained_variance.fill_(found.explained)
         return float(self.explained_variance)
 
     def _sample(self, batches: Iterable[Tensor], generator: torch.Generator) -> Tensor:
@@ -108,16 +107,3 @@ class BlockPCA(nn.Module):
             raise ConfigError(f"z must be (N, {self.channels}, H, W)", where=tuple(z.shape))
         if z.shape[2] % BLOCK or z.shape[3] % BLOCK:
             raise ConfigError(f"height and width of z must be multiples of {BLOCK}", where=tuple(z.shape))
-
-
-def _principal(centred: Tensor, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Leading directions (features, count) and their variances, by subspace iteration from a random start."""
-    width = min(count + 16, *centred.shape)
-    basis = torch.randn(centred.shape[1], width, generator=generator).to(centred)
-    for _ in range(6):
-        basis = torch.linalg.qr(centred.T @ (centred @ basis)).Q
-    _, singular, rotation = torch.linalg.svd(centred @ basis, full_matrices=False)
-    directions = (basis @ rotation.T)[:, :count]
-    # The sign of a direction is arbitrary; its largest entry is made positive.
-    largest = directions.gather(0, directions.abs().argmax(0, keepdim=True))
-    return directions * largest.sign(), singular[:count].square() / len(centred)

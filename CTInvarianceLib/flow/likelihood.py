@@ -10,12 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from CTInvarianceLib.errors import ConfigError, DataError
+from CTInvarianceLib.schedule import rate_factor
 
 if TYPE_CHECKING:
     from CTInvarianceLib.flow.conditional_flow import ConditionalFlow
-
-WARM_UP = 0.05
-"""Share of the steps during which the learning rate rises."""
 
 
 def maximise_likelihood(
@@ -101,14 +99,6 @@ def maximise_likelihood(
 def take(source: Tensor, rows: Tensor, like: Tensor) -> Tensor:
     """The given rows, on the device and of the type of another tensor."""
     return source[rows.to(source.device)].to(like)
-
-
-def rate_factor(step: int, steps: int) -> float:
-    """Learning rate at a step (from 0) relative to the largest: linear warm-up, then cosine decay to 0."""
-    warm_up = max(1, round(WARM_UP * steps))
-    if step < warm_up:
-        return (step + 1) / warm_up
-    return 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(1, steps - warm_up)))
 
 
 def _groups(flow: nn.Module, weight_decay: float) -> list[dict[str, object]]:

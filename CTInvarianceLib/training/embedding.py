@@ -9,9 +9,10 @@ from torch import Tensor, nn
 
 from ..builders import build_embedding
 from ..critic import Critic
-from ..embedding import VectorEmbedding, principal_components
+from ..embedding import VectorEmbedding
 from ..losses import critic_loss, feature_distance, kl_divergence
 from ..perceptual import load_vgg19
+from ..principal import principal_components
 from .run import Run, seeded, set_learning_rate
 
 _CLIP = 1.0

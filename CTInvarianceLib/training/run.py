@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import zlib
 from dataclasses import dataclass
@@ -16,9 +15,8 @@ from torch import Tensor, nn
 from ..config import Config
 from ..dataset import Patches
 from ..protocol import Cancelled, Reporter
+from ..schedule import rate_factor
 from .checkpoint import Checkpoint
-
-_WARM_UP = 0.05  # fraction of the steps in which the learning rate rises
 
 
 @dataclass(frozen=True)
@@ -96,9 +94,6 @@ def make_fabric(config: Config) -> Fabric:
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, peak: float, step: int, steps: int) -> None:
-    """Linear warm-up over the first twentieth of the steps, then half a cosine down to zero."""
-    warm = max(1, round(_WARM_UP * steps))
-    rest = (step - warm) / max(steps - warm, 1)
-    factor = (step + 1) / warm if step < warm else 0.5 * (1 + math.cos(math.pi * rest))
+    """The rate of `schedule` at a step; a group with a "share" gets that share of it."""
     for group in optimizer.param_groups:
-        group["lr"] = peak * factor * group.get("share", 1.0)
+        group["lr"] = peak * rate_factor(step, steps) * group.get("share", 1.0)

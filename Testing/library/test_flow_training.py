@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from CTInvarianceLib.errors import ConfigError, CTInvarianceError, DataError
 from CTInvarianceLib.flow import ConditionalFlow, ConditionNetwork
-from CTInvarianceLib.flow.likelihood import rate_factor
+from CTInvarianceLib.schedule import rate_factor
 
 
 @dataclass(frozen=True)

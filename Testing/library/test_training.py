@@ -166,7 +166,6 @@ REFUSED = {
 }
 
 
-
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_cannot_work_is_refused_before_anything_is_written(case, source, tmp_path):
     changes, kind, message = REFUSED[case]
