@@ -110,12 +110,16 @@ class FlowConfig:
     Attributes:
         patches: drawn once; their latents and conditions are kept in memory.
         components: principal components kept of every 8×8 block of z.
-        condition_dim: numbers that the condition network makes of them.
+        regressed: how many of these the latent's linear part is predicted from.
+        condition_dim: numbers that the condition network makes of the components.
+        condition_width: its channels.
     """
 
     patches: int = 2048
     components: int = 32
+    regressed: int = 16
     condition_dim: int = 128
+    condition_width: int = 32
     blocks: int = 12
     hidden: int = 256
     steps: int = 300

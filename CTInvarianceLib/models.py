@@ -219,11 +219,10 @@ class Models:
         network = self.denoiser(denoiser)
         count, rows, columns = volume.hu.shape
         result = np.empty(volume.hu.shape, np.float32)
-        step = batch_size(rows * columns)
+        step = batch_size(rows * columns, self.device)
         for first in range(0, count, step):
             part = torch.from_numpy(volume.hu[first : first + step].astype(np.float32)).to(self.device)
-            image = normalize(part)[:, None].contiguous(memory_format=torch.channels_last)
-            result[first : first + step] = to_hu(network(image))
+            result[first : first + step] = to_hu(network(normalize(part)[:, None]))
             progress(min(first + step, count) / count)
         return volume.with_hu(result)
 

@@ -12,8 +12,11 @@ from torch import Tensor, nn
 from .denoisers import representation
 from .embedding import Embedding
 
-_BATCH_BYTES = 1 << 28  # of feature maps in one batch
-_CHANNELS = 64  # the widest maps of the denoisers and decoders at full resolution
+# Feature maps of one batch, in bytes: on CPUs what stays in the caches (measured: 1.8 times as fast as 32 at
+# once), on GPUs what keeps the device busy and still fits a small one.
+_BATCH_BYTES = {"cpu": 1 << 24, "other": 1 << 29}
+_CHANNELS = 64  # the widest maps of a denoiser, at full resolution
+_DECODER_CHANNELS = 8  # a decoder's, which lie at a quarter of the resolution
 
 
 @dataclass(frozen=True)
@@ -56,20 +59,19 @@ def consistency(
 
 def decode(embedding: Embedding, latents: Tensor) -> Tensor:
     """x̄ = D(z̄), in batches that fit memory: (n, …) -> (n, 1, H, W)."""
-    size = batch_size(embedding.patch_size**2)
+    size = batch_size(embedding.patch_size**2, latents.device, channels=_DECODER_CHANNELS)
     return torch.cat([embedding.decode(part) for part in latents.split(size)])
 
 
-def batch_size(pixels: int) -> int:
+def batch_size(pixels: int, device: torch.device, *, channels: int = _CHANNELS) -> int:
     """How many images of so many pixels go through a network at once."""
-    return max(1, _BATCH_BYTES // (pixels * _CHANNELS * 4))
+    budget = _BATCH_BYTES["cpu" if device.type == "cpu" else "other"]
+    return max(1, budget // (pixels * channels * 4))
 
 
 def _distances(denoiser: nn.Module, layer: str, z: Tensor, images: Tensor) -> np.ndarray:
     def parts() -> Iterator[Tensor]:
-        for part in images.split(batch_size(images.shape[-2] * images.shape[-1])):
-            # On CPUs convolutions with channels last are up to three times as fast.
-            part = part.contiguous(memory_format=torch.channels_last)
+        for part in images.split(batch_size(images.shape[-2] * images.shape[-1], images.device)):
             yield (representation(denoiser, part, layer) - z).flatten(1).norm(dim=1)
 
     return torch.cat(list(parts())).cpu().numpy().astype(np.float64)

@@ -23,6 +23,7 @@ class BlockPCA(nn.Module):
     """h_k = u_kᵀ (b - μ) / √λ_k for every 8x8 block b of z, with u_k, λ_k the leading principal components.
 
     A strided convolution that no training changes, so its output can be computed once per patch and kept.
+    `importance` is √(λ_k / λ_1), the size that h_k has in z.
 
     Args:
         channels: C of z.
@@ -35,6 +36,7 @@ class BlockPCA(nn.Module):
     weight: Tensor
     bias: Tensor
     explained_variance: Tensor
+    importance: Tensor
 
     def __init__(self, channels: int, components: int = 32) -> None:
         super().__init__()
@@ -44,6 +46,7 @@ class BlockPCA(nn.Module):
         self.register_buffer("weight", torch.zeros(components, channels, BLOCK, BLOCK))
         self.register_buffer("bias", torch.zeros(components))
         self.register_buffer("explained_variance", torch.tensor(float("nan")))
+        self.register_buffer("importance", torch.zeros(components))
 
     def forward(self, z: Tensor) -> Tensor:
         """Components (N, k, H/8, W/8), each of mean 0 and variance 1 over the blocks of `fit`.
@@ -84,6 +87,7 @@ class BlockPCA(nn.Module):
         rows = found.directions * (torch.where(kept, found.variances, 1.0).rsqrt() * kept)[:, None]
         self.weight.copy_(rows.reshape(self.weight.shape))
         self.bias.copy_(-rows @ found.mean)
+        self.importance.copy_((found.variances / found.variances[0]).sqrt())
         self.explained_variance.fill_(found.explained)
         return float(self.explained_variance)
 

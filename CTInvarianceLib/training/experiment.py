@@ -253,7 +253,6 @@ def _flows(run: Run, embeddings: dict[str, Any], denoisers: dict[str, nn.Module]
         open_layers = list(dict.fromkeys(layer for layer, _ in wanted))
         conditions = make_conditions(run, pool, name, denoiser, open_layers, f"conditions {name}")
         for layer, domain in wanted:
-            stem, features = conditions[layer]
             stage = _flow_stage(name, layer, domain)
-            flow = train_flow(run, denoiser, layer, stem, features, pool.posteriors[domain], stage)
+            flow = train_flow(run, denoiser, layer, conditions[layer], pool.posteriors[domain], stage)
             save_tensors(run.folder / flow_file(name, layer, domain), flow.state_dict())
