@@ -63,7 +63,7 @@ def build_flow(config: Config, denoiser: nn.Module, layer: str) -> LayerFlow:
         condition_network=network,
         seed=config.seed,
     )
-    return LayerFlow(stem, regression, flow)
+    return for_convolutions(LayerFlow(stem, regression, flow))
 
 
 def for_convolutions(module: Network) -> Network:

@@ -26,8 +26,8 @@ class _Parser(argparse.ArgumentParser):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     warnings.showwarning = _show_warning
-    # Threads that wait by spinning slow torch down tenfold as soon as another program wants a core.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Threads that spin long while they wait slow torch down tenfold as soon as another program wants a core.
+    os.environ.setdefault("GOMP_SPINCOUNT", "30000")
     options = _parser().parse_args(arguments)
     try:
         commands.COMMANDS[options.command](options)

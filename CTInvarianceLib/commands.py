@@ -138,7 +138,7 @@ def sample(options: Namespace) -> None:
     write_samples(samples, patch, Path(options.out), denoiser=options.denoiser, **origin)
     r = samples.consistency
     print(
-        f"{options.n} samples in {seconds:.1f} s, R = {r.mean():.2f} ± {r.std():.2f}, written to {options.out}"
+        f"{options.n} samples in {seconds:.1f} s, R = {r.mean():.3f} ± {r.std():.3f}, written to {options.out}"
     )
 
 

@@ -101,7 +101,7 @@ def _cases(data: Path, models: Models) -> list[_Case]:
     patient = next((name for name in unseen if name.endswith("chest")), unseen[0])
     volumes = {dose: read_volume(data / f"{patient}.{dose}.nrrd") for dose in DOMAINS}
     _, rows, columns = volumes["low"].hu.shape
-    centre = (rows // 2, columns * 2 // 5)  # a lung, the spine and the heart beside it
+    centre = (rows // 2, columns // 3)  # outline, ribs, a lung, and the spine at the edge
     low, full = (cut_patch(volumes[dose], size, None, centre)[0] for dose in DOMAINS)
     real = read_volume(str(get_testdata_file("CT_small.dcm")))
     patch, _ = cut_patch(real, size, None, None)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -43,25 +44,65 @@ def draw_montage(
     limits = {"cmap": "gray", "vmin": centre - width / 2, "vmax": centre + width / 2}
     spread = max(float(np.percentile(samples.std, 99.5)) for _, samples in rows)
     headings = _headings(rows[0][1])
-    figure = Figure(figsize=(1.55 * len(headings) + 1.5, 1.72 * len(rows) + 0.95), dpi=130, facecolor="white")
+    sheet = _Sheet(len(rows), len(headings))
+    figure = Figure(figsize=(sheet.width, sheet.height), dpi=130, facecolor="white")
     FigureCanvasAgg(figure)
-    axes = figure.subplots(len(rows), len(headings), squeeze=False)
-    for line, (label, samples) in zip(axes, rows, strict=True):
-        line[0].set_ylabel(f"{label}\nR = {_mean_r(samples)}", fontsize=8)
-        for axis, image in zip(line, _grey_images(samples), strict=False):
-            grey = axis.imshow(image, **limits)
-        colour = line[-1].imshow(samples.std, cmap="inferno", vmin=0, vmax=spread)
-    for axis, heading in zip(axes[0], headings, strict=True):
-        axis.set_title(heading, fontsize=8)
-    for axis in axes.flat:
-        axis.set_xticks([])
-        axis.set_yticks([])
-    _bars(figure, axes, grey, colour)
-    figure.suptitle(
-        f"{title}   (window {centre:.0f}/{width:.0f} HU, N = {len(rows[0][1].images)})", fontsize=9, y=0.985
-    )
+    for row, (label, samples) in enumerate(rows):
+        for column, image in enumerate(_grey_images(samples)):
+            grey = sheet.cell(figure, row, column).imshow(image, **limits)
+        colour = sheet.cell(figure, row, len(headings) - 1).imshow(
+            samples.std, cmap="inferno", vmin=0, vmax=spread
+        )
+        figure.axes[row * len(headings)].set_ylabel(f"{label}\nR = {_mean_r(samples)}", fontsize=8)
+    for column, heading in enumerate(headings):
+        figure.axes[column].set_title(heading, fontsize=8, pad=3)
+    for number, (mappable, label) in enumerate(((colour, "standard deviation / HU"), (grey, "image / HU"))):
+        bar = figure.colorbar(mappable, cax=sheet.bar(figure, number))
+        bar.ax.tick_params(labelsize=6, pad=1, length=2)
+        bar.set_label(label, fontsize=7, labelpad=1)
+    facts = f"window {centre:.0f}/{width:.0f} HU, N = {len(rows[0][1].images)}"
+    figure.text(0.012, 1 - 0.2 / sheet.height, f"{title}   ({facts})", fontsize=9, va="center")
     with writing(path) as part:
         figure.savefig(part, format="png")
+
+
+@dataclass(frozen=True)
+class _Sheet:
+    """Places on the page, in inches: a grid of square cells, colour bars at the right."""
+
+    rows: int
+    columns: int
+    cell_side: ClassVar[float] = 1.5
+    gap: ClassVar[float] = 0.04
+    left: ClassVar[float] = 0.62
+    top: ClassVar[float] = 0.58
+    bottom: ClassVar[float] = 0.08
+    bars: ClassVar[float] = 1.35
+
+    @property
+    def width(self) -> float:
+        return self.left + self.columns * (self.cell_side + self.gap) + self.bars
+
+    @property
+    def height(self) -> float:
+        return self.top + self.rows * (self.cell_side + self.gap) + self.bottom
+
+    def cell(self, figure: Any, row: int, column: int) -> Any:
+        x = self.left + column * (self.cell_side + self.gap)
+        y = self.height - self.top - (row + 1) * (self.cell_side + self.gap) + self.gap
+        axis = self._axes(figure, x, y, self.cell_side, self.cell_side)
+        axis.set_xticks([])
+        axis.set_yticks([])
+        return axis
+
+    def bar(self, figure: Any, number: int) -> Any:
+        x = self.left + self.columns * (self.cell_side + self.gap) + 0.06 + 0.62 * number
+        y = self.bottom + self.gap
+        return self._axes(figure, x, y, 0.09, self.height - self.top - y)
+
+    def _axes(self, figure: Any, x: float, y: float, width: float, height: float) -> Any:
+        w, h = self.width, self.height
+        return figure.add_axes((x / w, y / h, width / w, height / h))
 
 
 def _headings(samples: Samples) -> list[str]:
@@ -75,17 +116,4 @@ def _grey_images(samples: Samples) -> list[np.ndarray]:
 
 
 def _mean_r(samples: Samples) -> str:
-    return f"{np.mean(samples.consistency):.2f} ± {np.std(samples.consistency):.2f}"
-
-
-def _bars(figure: Any, axes: np.ndarray, grey: Any, colour: Any) -> None:
-    """Two colour bars at the right, both in HU, as high as the rows together."""
-    figure.subplots_adjust(
-        left=0.055, right=0.915, top=1 - 0.62 / figure.get_figheight(), bottom=0.02, wspace=0.04, hspace=0.05
-    )
-    top, bottom = axes[0, 0].get_position().y1, axes[-1, 0].get_position().y0
-    for x, mappable, label in ((0.922, colour, "standard deviation / HU"), (0.968, grey, "image / HU")):
-        place = figure.add_axes((x, bottom, 0.007, top - bottom))
-        bar = figure.colorbar(mappable, cax=place)
-        bar.ax.tick_params(labelsize=6, pad=1, length=2)
-        bar.set_label(label, fontsize=6, labelpad=1)
+    return f"{np.mean(samples.consistency):.3f} ± {np.std(samples.consistency):.3f}"

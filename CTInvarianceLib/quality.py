@@ -23,8 +23,8 @@ from .sampling import TrainedLayer, draw_images
 from .trust import consistency
 
 _PATCHES = 64
-_TRUSTED_PATCHES = 4
-_SAMPLES = 32
+_TRUSTED_PATCHES = 3
+_SAMPLES = 12
 
 Row = dict[str, Any]
 

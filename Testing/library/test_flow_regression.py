@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from CTInvarianceLib.flow import BlockPCA, ConditionalFlow, ConditionNetwork, LatentRegression, LayerFlow, Ridge
+from CTInvarianceLib.flow import (
+    BlockPCA,
+    ConditionalFlow,
+    ConditionNetwork,
+    LatentRegression,
+    LayerFlow,
+    Ridge,
+)
 from CTInvarianceLib.flow import regression as module
 
 
@@ -22,7 +29,9 @@ def refit(x, y, penalty):
     """Ridge with a free intercept, by numpy's least squares."""
     mx, my = x.mean(0), y.mean(0)
     augmented = np.vstack([x - mx, np.sqrt(penalty) * np.eye(x.shape[1])])
-    weight = np.linalg.lstsq(augmented, np.vstack([y - my, np.zeros((x.shape[1], y.shape[1]))]), rcond=None)[0]
+    weight = np.linalg.lstsq(augmented, np.vstack([y - my, np.zeros((x.shape[1], y.shape[1]))]), rcond=None)[
+        0
+    ]
     return weight, my - mx @ weight
 
 
@@ -70,7 +79,9 @@ def layer_flow(seed=0):
     regression.weight.normal_(generator=generator)
     regression.bias.normal_(generator=generator)
     regression.importance.copy_(stem.importance[:4])
-    flow = ConditionalFlow(5, 7, blocks=4, hidden=16, condition_network=ConditionNetwork(6, (4, 4), 7, 8), seed=seed)
+    flow = ConditionalFlow(
+        5, 7, blocks=4, hidden=16, condition_network=ConditionNetwork(6, (4, 4), 7, 8), seed=seed
+    )
     for parameter in flow.parameters():
         parameter.data += 0.1 * torch.randn(parameter.shape, generator=generator)
     return LayerFlow(stem, regression, flow).double().eval()
@@ -83,7 +94,9 @@ def test_the_layer_flow_is_a_bijection_with_its_jacobians_determinant():
     v, log_det = flow(latent, z)
     torch.testing.assert_close(flow.inverse(v, z), latent, atol=1e-10, rtol=0)
     for i in range(4):
-        jacobian = torch.autograd.functional.jacobian(lambda x, i=i: flow(x[None], z[i : i + 1])[0][0], latent[i])
+        jacobian = torch.autograd.functional.jacobian(
+            lambda x, i=i: flow(x[None], z[i : i + 1])[0][0], latent[i]
+        )
         assert torch.linalg.slogdet(jacobian)[1] == pytest.approx(log_det[i].item(), abs=1e-9)
     normal = torch.distributions.Normal(0, 1)
     torch.testing.assert_close(flow.log_prob(latent, z), normal.log_prob(v).sum(1) + log_det)
