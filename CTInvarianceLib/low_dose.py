@@ -145,6 +145,9 @@ def match_photons(image: NDArray[np.float32], scan: _Scan, dose: float, electron
     Noise falls as N0^-q, with q = 1/2 for counting noise and 1 for electronic noise: found by the secant rule on
     log N0, with the true noise at each N0; two rounds as a rule. Where soft tissue is narrower than the windows,
     anatomy passes for noise and too much is inserted: give `photons` there.
+
+    Raises:
+        VolumeError: there is no such N0, for instance where pixels are very wide.
     """
     level = soft_tissue_noise(image, scan.pixel_mm)
     if level is None or level < LEAST_NOISE_HU:
@@ -152,14 +155,21 @@ def match_photons(image: NDArray[np.float32], scan: _Scan, dose: float, electron
     log_n0, q, last = math.log(scan.photons_for(level)), 0.5, (0.0, 0.0)
     for round_ in range(6):
         noise = scan.noise(dose, 1.0, math.exp(log_n0), electronic_noise)
+        if not noise.any():  # so few photons that no ray tells anything, at either dose
+            break
         log_scale = math.log(NoisySum.of(image, noise, scan.pixel_mm).scale_for(level / math.sqrt(dose)))
         if abs(log_scale) < 0.005:
-            break
+            return math.exp(log_n0)
         if round_ and log_n0 != last[0]:
             q = min(max((log_scale - last[1]) / (log_n0 - last[0]), 0.3), 1.2)
         last = (log_n0, log_scale)
         log_n0 -= log_scale / q
-    return math.exp(log_n0)
+    if abs(last[1]) < 0.1 and noise.any():
+        return math.exp(log_n0)
+    raise VolumeError(
+        f"no number of photons explains the noise of {level:.0f} HU at pixels of {scan.pixel_mm:.2g} mm",
+        hint="Give `photons`, the unattenuated photons of a ray at full dose.",
+    )
 
 
 @dataclass(frozen=True)

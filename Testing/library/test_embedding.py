@@ -87,7 +87,7 @@ def test_the_gradient_penalty_of_a_linear_critic_is_known():
 
 def test_critic_sizes():
     assert Critic(64)(torch.zeros(2, 1, 64, 64)).shape == (2, 1)
-    assert sum(p.numel() for p in Critic(64).features.parameters()) == 1_144_256 // 1
+    assert sum(p.numel() for p in Critic(64).features.parameters()) == 1_144_256
     with pytest.raises(ConfigError, match="too small"):
         Critic(16)
     a, b = Critic(64, 4, seed=1), Critic(64, 4, seed=1)

@@ -12,6 +12,7 @@ from CTInvarianceLib import CTVolume, read_volume, simulate_low_dose
 from CTInvarianceLib.errors import ConfigError, VolumeError
 from CTInvarianceLib.low_dose import Attenuator, dose_noise, photons_for_noise
 from CTInvarianceLib.noise_level import NoisySum, soft_tissue_noise, window_size
+from CTInvarianceLib.phantoms import phantom_pair
 
 
 @pytest.fixture(autouse=True)
@@ -207,3 +208,9 @@ def test_quarter_dose_of_real_ct_doubles_its_noise(shared_data, name):
     low = simulate_low_dose(one, 0.25)
     ratio = soft_tissue_noise(low.hu[0], scan.spacing[0]) / soft_tissue_noise(one.hu[0], scan.spacing[0])
     assert ratio == pytest.approx(2, rel=0.03)
+
+
+def test_noise_that_no_dose_explains_is_an_error_and_not_silence():
+    full = phantom_pair("chest", seed=0, slices=1, size=64, pixel_mm=6.0).full_dose
+    with pytest.raises(VolumeError, match="no number of photons explains the noise"):
+        simulate_low_dose(full, 0.25)

@@ -113,15 +113,14 @@ def test_another_configuration_or_no_leave_to_resume_is_refused(trained, source)
         cti.train(tiny.config(), source, out, resume=False, on_event=lambda e: None)
 
 
-def test_one_full_dose_volume_is_enough_to_train(source, tmp_path):
-    volume = cti.read_volume(source / "P002-abdomen.full.nrrd")
-    cti.write_volume(volume, tmp_path / "single.nrrd")
+def test_one_full_dose_volume_is_enough_to_train(ct_small, tmp_path):
     plain = dataclasses.replace(
         tiny.config(), denoisers={"chen": dataclasses.replace(tiny.config().denoisers["chen"], layers=("5",))}
     )
     with pytest.warns(UserWarning, match="one patient only"):
-        models = cti.train(plain, tmp_path / "single.nrrd", tmp_path / "run", on_event=lambda e: None)
-    assert models.sample(volume.hu[0, 16:48, 16:48], "chen", "5", n=2).images.shape == (2, 32, 32)
+        models = cti.train(plain, ct_small, tmp_path / "run", on_event=lambda e: None)
+    patch = cti.read_volume(ct_small).hu[0, 16:48, 16:48]
+    assert models.sample(patch, "chen", "5", n=2).images.shape == (2, 32, 32)
 
 
 def test_weights_of_others_are_loaded_instead_of_trained(trained, source, tmp_path):
