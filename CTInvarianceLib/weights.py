@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from .atomic import writing
@@ -23,13 +23,10 @@ def save_tensors(
 ) -> None:
     """Write tensors; the file appears under its name only when it is complete."""
     contiguous = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    # Without tensors, the file is readable only if there is metadata.
+    texts = {key: json.dumps(value) for key, value in {"writer": "CTInvariance", **(metadata or {})}.items()}
     with writing(path) as part:
-        # Without tensors, the file is readable only if there is metadata.
-        save_file(
-            contiguous,
-            part,
-            {k: json.dumps(v) for k, v in {"writer": "CTInvariance", **(metadata or {})}.items()},
-        )
+        part.write_bytes(save(contiguous, texts))  # save_file would keep the file from everybody else
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -35,6 +35,7 @@ from ..weights import load_module, save_tensors
 from .denoiser import train_l2, train_wgan_vgg
 from .embedding import train_embedding
 from .flow import make_conditions, make_pool, train_flow
+from .plan import flow_stage, plan_work
 from .run import Run, make_fabric, seeded
 
 _UNRELATED = 24  # patches for the ceiling of R
@@ -65,7 +66,7 @@ def train(
     """
     config, out = _as_config(config), Path(out)
     _check(config, out, resume=resume)
-    report = Reporter(on_event, _plan(config), job=out.name, should_stop=should_stop)
+    report = Reporter(on_event, plan_work(config), job=out.name, should_stop=should_stop)
     report.emit("started", config=config.name, folder=str(out))
     try:
         run = _prepare(config, data, out, report)
@@ -114,29 +115,6 @@ def _check(config: Config, out: Path, *, resume: bool) -> None:
         )
 
 
-def _plan(config: Config) -> dict[str, float]:
-    """Stages and their work, roughly in 10⁹ multiplications, so that the time left can be told."""
-    e, f = config.embedding, config.flow
-    pixels = e.patch_size**2
-    embedding = (
-        e.principal_patches * pixels * 1e-6 + e.steps * e.batch_size * pixels * (e.width**2 * 55) * 1e-9
-    )
-    plan = {"data": 200.0, **{f"embedding {domain}": embedding for domain in DOMAINS}}
-    for name, d in config.denoisers.items():
-        parameters = sum(p.numel() for p in build_denoiser(d).parameters())
-        critic = (1 + 9 * d.critic_steps * (d.critic_width / 64) ** 2) if d.loss == "wgan-vgg" else 1
-        work = d.steps * d.batch_size * d.patch_size**2 * 3 * parameters * critic
-        plan[f"denoiser {name}"] = 1.0 if d.weights or d.loss == "none" else work * 1e-9
-    for name, d in config.denoisers.items():
-        parameters = sum(p.numel() for p in build_denoiser(d).parameters())
-        plan[f"conditions {name}"] = f.patches * pixels * parameters * 1e-9 + 100
-        for layer in d.layers:
-            for domain in DOMAINS:
-                work = f.steps * f.batch_size * f.blocks * (f.hidden + e.latent_dim) * f.hidden * 6
-                plan[_flow_stage(name, layer, domain)] = work * 1e-9
-    return plan
-
-
 def _prepare(config: Config, data: Path | str | Sequence[SeriesPair], out: Path, report: Reporter) -> Run:
     """Read the data, split them, and write the manifest: from here on there is a run to resume."""
     pairs = find_pairs(data) if isinstance(data, (str, Path)) else list(data)
@@ -151,15 +129,23 @@ def _prepare(config: Config, data: Path | str | Sequence[SeriesPair], out: Path,
     parts = [[p for p in patients if p.patient_id in ids] for ids in (training, validation or training)]
     run = Run(config, out, fabric, report, *(Patches(part, skip_air=config.data.skip_air) for part in parts))
     if fabric.is_global_zero:
-        write_manifest(
-            out,
-            config,
-            library=__version__,
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
-            patients={"training": training, "validation": validation},
-        )
-        _save_unrelated(run)
+        _keep_manifest(run, {"training": training, "validation": validation})
     return run
+
+
+def _keep_manifest(run: Run, patients: dict[str, list[str]]) -> None:
+    """Write the manifest of a new run; a resumed one must be of the same patients."""
+    if (run.folder / MANIFEST).exists():
+        if read_manifest(run.folder)["patients"] != patients:
+            raise ModelsError(
+                "the run in this folder was started with other patients",
+                where=run.folder,
+                hint="Choose another folder, or give the same data.",
+            )
+        return
+    _save_unrelated(run)
+    created = datetime.now(UTC).isoformat(timespec="seconds")
+    write_manifest(run.folder, run.config, library=__version__, created=created, patients=patients)
 
 
 def _check_sizes(patients: Sequence[PatientSlices], config: Config) -> None:
@@ -230,10 +216,6 @@ def _finished(run: Run, stage: str, file: str, build: Callable[[], Any], make: C
     return run.fabric.to_device(module)
 
 
-def _flow_stage(name: str, layer: str, domain: str) -> str:
-    return f"flow {name} layer {layer} {domain}"
-
-
 def _flows(run: Run, embeddings: dict[str, Any], denoisers: dict[str, nn.Module]) -> None:
     """One flow per denoiser, layer and domain; conditions are shared by the domains, latents by the layers."""
     pool = None
@@ -245,7 +227,7 @@ def _flows(run: Run, embeddings: dict[str, Any], denoisers: dict[str, nn.Module]
         for layer in layers:
             for domain in DOMAINS:
                 if (layer, domain) not in wanted:
-                    run.report.skip(_flow_stage(name, layer, domain))
+                    run.report.skip(flow_stage(name, layer, domain))
         if not wanted:
             run.report.skip(f"conditions {name}")
             continue
@@ -253,6 +235,6 @@ def _flows(run: Run, embeddings: dict[str, Any], denoisers: dict[str, nn.Module]
         open_layers = list(dict.fromkeys(layer for layer, _ in wanted))
         conditions = make_conditions(run, pool, name, denoiser, open_layers, f"conditions {name}")
         for layer, domain in wanted:
-            stage = _flow_stage(name, layer, domain)
+            stage = flow_stage(name, layer, domain)
             flow = train_flow(run, denoiser, layer, conditions[layer], pool.posteriors[domain], stage)
             save_tensors(run.folder / flow_file(name, layer, domain), flow.state_dict())

@@ -113,6 +113,13 @@ def test_another_configuration_or_no_leave_to_resume_is_refused(trained, source)
         cti.train(tiny.config(), source, out, resume=False, on_event=lambda e: None)
 
 
+def test_other_patients_are_refused(trained, source, tmp_path):
+    _, out, _ = trained
+    fewer = [pair for pair in cti.find_pairs(source) if pair.patient_id != "P001-chest"]
+    with pytest.raises(ModelsError, match="started with other patients"):
+        cti.train(tiny.config(), fewer, out, on_event=lambda e: None)
+
+
 def test_one_full_dose_volume_is_enough_to_train(ct_small, tmp_path):
     plain = dataclasses.replace(
         tiny.config(), denoisers={"chen": dataclasses.replace(tiny.config().denoisers["chen"], layers=("5",))}
