@@ -1,0 +1,33 @@
+"""The benchmarks run, and their ratios keep their bounds."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+pytestmark = pytest.mark.slow
+
+
+def figures(name, folder, *arguments):
+    out = folder / f"{name}.json"
+    command = [sys.executable, str(BENCHMARKS / f"{name}.py"), "--out", str(out), *arguments]
+    subprocess.run(command, check=True, capture_output=True, timeout=300)
+    return json.loads(out.read_text())
+
+
+def test_the_flows_step_and_inverse_are_no_slower_than_freias(tmp_path):
+    measured = figures("flow", tmp_path, "--repeats", "21")
+    assert measured["step, fused Adam"]["ratio"] <= 1.05
+    assert measured["inverse, a condition each"]["ratio"] <= 1.05
+
+
+def test_250_samples_take_less_than_two_seconds_and_are_faster_together(tmp_path):
+    for measured in figures("sampling", tmp_path).values():
+        assert measured["ours"] <= 2.0
+        assert measured["ratio"] <= 0.5
