@@ -57,6 +57,10 @@ class Reporter:
         self._skipped += self._plan[stage] * (fraction - self._done[stage])
         self._done[stage] = fraction
 
+    def forget_speed(self) -> None:
+        """Measure the speed anew: what was done until now says nothing about how long the rest takes."""
+        self._skipped, self._start = self._work(), time.monotonic()
+
     def progress(self, stage: str, fraction: float) -> None:
         """Say how far `stage` is, 0 to 1; raises `Cancelled` where the job is to stop."""
         self._done[stage] = fraction

@@ -122,6 +122,7 @@ def _prepare(config: Config, data: Path | str | Sequence[SeriesPair], out: Path,
     patients = load_patients(
         pairs, config.data, seed=config.seed, progress=lambda fraction: report.progress("data", fraction)
     )
+    report.forget_speed()  # reading and simulating is nothing like training
     _check_sizes(patients, config)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")

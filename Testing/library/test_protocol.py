@@ -37,6 +37,17 @@ def test_what_was_done_before_does_not_count_for_the_speed(clock):
     assert events[-1]["eta_s"] == pytest.approx(4)
 
 
+def test_speed_can_be_measured_anew(clock):
+    events = []
+    report = Reporter(events.append, {"reading": 1, "training": 9})
+    clock[0] += 1000
+    report.progress("reading", 1.0)
+    report.forget_speed()
+    clock[0] += 3
+    report.progress("training", 1 / 3)
+    assert events[-1]["eta_s"] == pytest.approx(6)
+
+
 def test_events_are_throttled_but_the_end_of_a_stage_is_not(clock):
     events = []
     report = Reporter(events.append, {"a": 1})
