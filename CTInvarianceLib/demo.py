@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from .models import Models
 
 _PATIENTS, _SLICES, _SAMPLES, _SEED = 12, 4, 250, 0
-_PHANTOMS_UNTIL, _TRAINING_UNTIL = 0.06, 0.85  # shares of the demo's time
+_PHANTOMS_UNTIL, _TRAINING_UNTIL = 0.01, 0.84  # shares of the demo's time
+_FOLDERS = ("phantoms", "phantoms.unfinished", "models", "samples", "montages")
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,8 @@ def run_demo(
     from .training import train
 
     if fresh:
-        shutil.rmtree(out, ignore_errors=True)
+        for name in _FOLDERS:
+            shutil.rmtree(out / name, ignore_errors=True)
     total = _Total(on_event)
     phantoms, runs = out / "phantoms", out / "models"
     data = phantoms / "pairs"
