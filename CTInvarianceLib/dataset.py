@@ -72,8 +72,7 @@ class Patches:
             low, full = patient.low_dose[window], patient.full_dose[window]
             if (full > _TISSUE_HU).mean() >= _TISSUE_FRACTION:
                 break
-        # Patients lie on their back or belly and are left- and right-handed, but never head down in the bore:
-        # mirror in both directions, no quarter turns.
+        # Mirrored patients exist: supine and prone, left and right. Patients turned by a quarter do not.
         flips = (
             slice(None, None, -1 if chances[4] < 0.5 else 1),
             slice(None, None, -1 if chances[5] < 0.5 else 1),

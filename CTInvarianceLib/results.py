@@ -65,9 +65,7 @@ def table(samples: Samples, *, denoiser: str, **origin: Any) -> dict[str, Any]:
         "hu": {
             "std_mean": float(samples.std.mean()),
             "std_max": float(samples.std.max()),
-            "embedding_rmse": _rmse(
-                samples.embedded, samples.patch if samples.domain == "low" else samples.denoised
-            ),
+            "embedding_rmse": _rmse(samples.embedded, samples.target),
             "mean_to_patch_rmse": _rmse(samples.mean, samples.patch),
         },
     }

@@ -44,8 +44,9 @@ class Samples:
     Attributes:
         patch: (H, W), HU, the image that was asked about.
         denoised: (H, W), HU, f of it.
-        embedded: (H, W), HU, what the embedding makes of it: D(E(x)); in the full-dose domain of the
-            full-dose patch where there is one, else of the denoised.
+        target: (H, W), HU, what the embedding represents: the patch; in the full-dose domain the full-dose
+            patch where there is one, else the denoised.
+        embedded: (H, W), HU, what the embedding makes of the target: D(E(·)).
         images: (n, H, W), HU, the samples x̄.
         invariances: (n, d), the v that were drawn.
         latents: (n, d), z̄.
@@ -59,6 +60,7 @@ class Samples:
 
     patch: np.ndarray
     denoised: np.ndarray
+    target: np.ndarray
     embedded: np.ndarray
     images: np.ndarray
     invariances: np.ndarray
@@ -128,6 +130,7 @@ def sample_invariances(
     return Samples(
         patch=np.asarray(patch_hu, np.float32),
         denoised=to_hu(denoised)[0],
+        target=to_hu(target)[0],
         embedded=to_hu(embedded)[0],
         images=to_hu(images),
         invariances=invariances.cpu().numpy(),

@@ -23,7 +23,7 @@ def written(tmp_path):
     images = rng.normal(40, 20, (7, 32, 32)).astype(np.float32)
     affine = np.array([[0, 0.7, 0, -31.5], [0.7, 0, 0, 12.25], [0, 0, -3, -205.0], [0, 0, 0, 1.0]])
     drawn = Samples(
-        *(images[i] for i in range(3)),
+        *(images[i] for i in range(4)),
         images,
         images[:, 0],
         images[:, 1],
