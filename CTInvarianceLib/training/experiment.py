@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import warnings
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -66,17 +67,21 @@ def train(
     """
     config, out = _as_config(config), Path(out)
     _check(config, out, resume=resume)
+    if int(os.environ.get("RANK", "0")) > 0:
+        on_event = _nothing  # of several processes, the first speaks for all
     report = Reporter(on_event, plan_work(config), job=out.name, should_stop=should_stop)
     report.emit("started", config=config.name, folder=str(out))
     try:
         run = _prepare(config, data, out, report)
-        _log_to_file(report, out)
+        if run.fabric.is_global_zero:
+            _log_to_file(report, out)
         embeddings = {domain: _embedding(run, domain) for domain in DOMAINS}
         denoisers = {name: _denoiser(run, name, embeddings["full"]) for name in config.denoisers}
         _flows(run, embeddings, denoisers)
     except Cancelled:
         report.emit("cancelled", folder=str(out))
         raise
+    run.fabric.barrier()
     report.emit("result", folder=str(out))
     return Models.load(out, device=str(run.fabric.device))
 
@@ -164,6 +169,10 @@ def _save_unrelated(run: Run) -> None:
     save_tensors(run.folder / unrelated_file(), tensors)
 
 
+def _nothing(event: Event) -> None:
+    """Hear no event."""
+
+
 def _log_to_file(report: Reporter, out: Path) -> None:
     """Append every event but progress to `log.jsonl`, beside whoever else listens."""
 
@@ -238,4 +247,5 @@ def _flows(run: Run, embeddings: dict[str, Any], denoisers: dict[str, nn.Module]
         for layer, domain in wanted:
             stage = flow_stage(name, layer, domain)
             flow = train_flow(run, denoiser, layer, conditions[layer], pool.posteriors[domain], stage)
-            save_tensors(run.folder / flow_file(name, layer, domain), flow.state_dict())
+            if run.fabric.is_global_zero:
+                save_tensors(run.folder / flow_file(name, layer, domain), flow.state_dict())

@@ -148,6 +148,22 @@ def test_interrupted_training_exits_130_keeps_its_work_and_resumes(tiny_source, 
     assert main([str(a) for a in arguments]) == 2, "without --resume a run is not touched"
 
 
+def test_two_processes_train_one_run(tiny_source, tmp_path):
+    config = tmp_path / "tiny.json"
+    config.write_text(json.dumps(tiny.config().to_dict()))
+    command = [
+        sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "CTInvarianceLib",
+        "train", "--config", str(config), "--data", str(tiny_source), "--out", str(tmp_path / "run"),
+    ]  # fmt: skip
+    result = subprocess.run(
+        command, capture_output=True, text=True, check=False, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stderr.count("flow yang layer 8 full") == 1, "one process speaks for both"
+    patch = np.zeros((32, 32), np.float32)
+    assert cti.Models.load(tmp_path / "run").sample(patch, "yang", "8", n=2).images.shape == (2, 32, 32)
+
+
 def test_bad_input_is_one_line_and_leaves_nothing(fails, tiny_models, tiny_source, tmp_path, ct_small):
     volume, out = tiny_source / "P001-chest.low.nrrd", tmp_path / "out"
     models = ("--models", tiny_models)
