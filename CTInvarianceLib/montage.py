@@ -108,7 +108,7 @@ class _Sheet:
 def _headings(samples: Samples) -> list[str]:
     embedded = "D(E(x))" if samples.domain == "low" else "D(E(y))"
     shown = [f"sample {i + 1}" for i in range(min(_SHOWN, len(samples.images)))]
-    return ["low dose x", "denoised f(x)", embedded, *shown, "mean", "standard deviation"]
+    return ["image x", "denoised f(x)", embedded, *shown, "mean", "standard deviation"]
 
 
 def _grey_images(samples: Samples) -> list[np.ndarray]:
