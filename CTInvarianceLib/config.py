@@ -38,7 +38,7 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class EmbeddingConfig:
-    """The VAE-WGAN of one domain; figures of the references in METHOD sections 2 and 3.
+    """The VAE-WGAN of one domain; see docs/method.md for where the figures come from.
 
     Attributes:
         patch_size: pixels, a multiple of 16.

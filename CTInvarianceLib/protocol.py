@@ -1,6 +1,6 @@
 """Events of a long job: plain dictionaries, one JSON object a line where they leave the process.
 
-Kinds and fields are those of API.md: started, progress (stage, fraction, eta_s), metric (stage, step, name,
+Kinds and fields, see docs/method.md: started, progress (stage, fraction, eta_s), metric (stage, step, name,
 value), log, result, error, cancelled; every one carries `job`.
 """
 

@@ -50,7 +50,7 @@ class Samples:
         images: (n, H, W), HU, the samples x̄.
         invariances: (n, d), the v that were drawn.
         latents: (n, d), z̄.
-        consistency: (n,), R of METHOD section 5; see `trust.Consistency`.
+        consistency: (n,), R; see docs/method.md and `trust.Consistency`.
         floor: of R, a distance in the units of z.
         ceiling: likewise.
         layer: where the denoiser was cut.

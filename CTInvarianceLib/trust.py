@@ -21,7 +21,7 @@ _DECODER_CHANNELS = 8  # a decoder's, which lie at a quarter of the resolution
 
 @dataclass(frozen=True)
 class Consistency:
-    """R = (‖Φ(x̄) − z‖ − floor) / (ceiling − floor), METHOD section 5.
+    """R = (‖Φ(x̄) − z‖ − floor) / (ceiling − floor), see docs/method.md.
 
     Attributes:
         values: (n,), R of every sample. 0 or less: as faithful to z as the embedding allows. 1: no better

@@ -21,7 +21,7 @@ _METRICS_EVERY = 20
 
 
 def train_embedding(run: Run, domain: str) -> VectorEmbedding:
-    """E and D of one domain: L1 + KL + WGAN-GP (+ VGG19 features), METHOD section 2.
+    """E and D of one domain: L1 + KL + WGAN-GP (+ VGG19 features), see docs/method.md.
 
     Args:
         run: the run; its configuration's `embedding` says how.

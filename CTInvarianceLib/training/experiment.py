@@ -51,14 +51,14 @@ def train(
     on_event: OnEvent = print,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Models:
-    """Train every stage of METHOD section 2 and save a model set.
+    """Train every stage (docs/method.md) and save a model set.
 
     Args:
         config: a configuration, the name of a preset, or the path of a TOML or JSON file.
         data: a source for `find_pairs`, or pairs.
         out: folder of the model set; what is finished in it is kept.
         resume: go on with a run that lies in `out`; False: it is an error if there is one.
-        on_event: gets every event of API.md.
+        on_event: gets every event (docs/method.md).
         should_stop: asked at every step; True ends the run, keeping what is done, with `Cancelled`.
 
     Raises:
