@@ -22,8 +22,9 @@ def train_l2(run: Run, name: str) -> nn.Module:
     config, stage = run.config.denoisers[name], f"denoiser {name}"
     denoiser = build_denoiser(config, seed=run.config.seed)
     optimizer = torch.optim.Adam(denoiser.parameters(), config.learning_rate)
-    checkpoint, first = run.resume(stage, config.steps, denoiser=(denoiser, optimizer))
+    trained = {"denoiser": (denoiser, optimizer)}
     model, optimizer = run.fabric.setup(denoiser, optimizer)
+    checkpoint, first = run.resume(stage, config.steps, **trained)
 
     for step in range(first, config.steps):
         low, full, _ = run.draw(stage, step, config.batch_size, config.patch_size)
@@ -55,9 +56,9 @@ def train_wgan_vgg(run: Run, name: str, embedding: Embedding) -> nn.Module:
     optimizer = torch.optim.Adam(denoiser.parameters(), config.learning_rate, betas=(0.5, 0.9))
     critic_optimizer = torch.optim.Adam(critic.parameters(), config.learning_rate, betas=(0.5, 0.9))
     trained = {"denoiser": (denoiser, optimizer), "critic": (critic, critic_optimizer)}
-    checkpoint, first = run.resume(stage, config.steps, **trained)
     model, optimizer = fabric.setup(denoiser, optimizer)
     critic, critic_optimizer = fabric.setup(critic, critic_optimizer)
+    checkpoint, first = run.resume(stage, config.steps, **trained)
     features = perceptual_features(run, config, embedding)
 
     for step in range(first, config.steps):

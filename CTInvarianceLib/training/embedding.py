@@ -39,11 +39,11 @@ def train_embedding(run: Run, domain: str) -> VectorEmbedding:
     optimizer = torch.optim.Adam(_groups(embedding), config.learning_rate, betas=(0.5, 0.999))
     critic_optimizer = torch.optim.Adam(critic.parameters(), config.learning_rate / 2, betas=(0.5, 0.999))
     trained = {"embedding": (embedding, optimizer), "critic": (critic, critic_optimizer)}
+    model, optimizer = fabric.setup(embedding, optimizer)
+    critic, critic_optimizer = fabric.setup(critic, critic_optimizer)
     checkpoint, first = run.resume(stage, config.steps, **trained)
     if first == 0:
         _start_linear(run, embedding, domain)
-    model, optimizer = fabric.setup(embedding, optimizer)
-    critic, critic_optimizer = fabric.setup(critic, critic_optimizer)
     vgg = fabric.to_device(load_vgg19(run.config.vgg19)) if config.perceptual == "vgg19" else None
     critic_start = round(config.critic_from * config.steps)
     pixels = config.patch_size**2

@@ -50,7 +50,10 @@ class Run:
     def resume(
         self, stage: str, steps: int, **trained: tuple[nn.Module, torch.optim.Optimizer]
     ) -> tuple[Checkpoint, int]:
-        """The stage's checkpoint, brought back if there is one, and the number of steps that are done."""
+        """The stage's checkpoint, brought back if there is one, and the number of steps that are done.
+
+        Called when the modules are on their device: an optimiser's state follows its parameters there.
+        """
         checkpoint = Checkpoint(self.checkpoint_file(stage), trained)
         first = checkpoint.restore()
         self.report.skip(stage, first / steps)
