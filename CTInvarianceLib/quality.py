@@ -49,7 +49,7 @@ def evaluate(
         "denoising": RMSE (HU), PSNR (dB) and SSIM of every denoiser, and of the low dose as it is, against
         the full dose. "embedding": RMSE (HU) of D(E(·)) per domain, beside that of the image shrunk to as many
         numbers and enlarged again. "layers": consistency R of every layer's samples, and of samples drawn with
-        another patch's z, which ought to be near 1.
+        another patch's z, the control: from about 0.7 to 1.
 
     Raises:
         DataError: nothing but training patients.
