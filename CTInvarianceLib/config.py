@@ -41,31 +41,44 @@ class EmbeddingConfig:
     """The VAE-WGAN of one domain; see docs/method.md for where the figures come from.
 
     Attributes:
-        patch_size: pixels, a multiple of 16.
-        latent_dim: numbers that stand for a patch.
+        kind: "spatial", a grid of small vectors for images of any size, or "vector", one vector for a patch.
+        patch_size: pixels; a multiple of 16 ("vector") or of `factor` ("spatial").
+        latent_dim: "vector": numbers that stand for a patch.
+        factor: "spatial": pixels of the sides of a cell of the grid.
+        channels: "spatial": numbers in a cell.
+        blocks: "spatial": residual blocks of the encoder, and of the decoder.
         width: channels of the finest feature maps.
+        guide: a denoiser whose output the decoder sees too, as in the reference code; "": none. Only that
+            denoiser's layers can then be sampled.
         principal_patches: patches from which the linear start is computed.
         reconstruction_weight: of the L1 norm, summed over pixels, in normalised units.
         kl_weight: of the KL divergence, nats.
         perceptual: "vgg19", or "none".
+        critic: "patch", which judges an image of any size piece by piece, or "dense", which judges it as a whole.
         critic_from: fraction of the steps after which the WGAN critic takes part; 1 switches it off.
         critic_every: steps between two turns of the critic.
     """
 
+    kind: Literal["spatial", "vector"] = "spatial"
     patch_size: int = 128
     latent_dim: int = 256
-    width: int = 32
-    principal_patches: int = 3000
+    factor: int = 4
+    channels: int = 8
+    blocks: int = 3
+    width: int = 48
+    guide: str = ""
+    principal_patches: int = 256
     steps: int = 400
-    batch_size: int = 32
-    learning_rate: float = 1e-3
-    reconstruction_weight: float = 1.0
+    batch_size: int = 16
+    learning_rate: float = 2e-3
+    reconstruction_weight: float = 100.0
     kl_weight: float = 1.0
     adversarial_weight: float = 10.0
     perceptual: Literal["vgg19", "none"] = "none"
     perceptual_weight: float = 0.0
+    critic: Literal["patch", "dense"] = "patch"
     critic_width: int = 16
-    critic_from: float = 0.7
+    critic_from: float = 1.0
     critic_every: int = 2
 
 
@@ -109,22 +122,27 @@ class FlowConfig:
 
     Attributes:
         patches: drawn once; their latents and conditions are kept in memory.
-        components: principal components kept of every 8×8 block of z.
+        components: principal components kept of every block of z.
         regressed: how many of these the latent's linear part is predicted from.
-        condition_dim: numbers that the condition network makes of the components.
+        neighbourhood: grids: sides of the neighbourhood, in cells, that the linear part looks at.
+        condition_dim: vectors: numbers that the condition network makes of the components.
         condition_width: its channels.
+        levels: grids: scales of the flow.
+        blocks: of the flow; grids: of each level.
     """
 
-    patches: int = 2048
+    patches: int = 512
     components: int = 32
-    regressed: int = 16
+    regressed: int = 32
+    neighbourhood: int = 3
     condition_dim: int = 128
     condition_width: int = 32
-    blocks: int = 12
-    hidden: int = 256
+    levels: int = 2
+    blocks: int = 6
+    hidden: int = 64
     steps: int = 300
-    batch_size: int = 256
-    learning_rate: float = 1e-3
+    batch_size: int = 8
+    learning_rate: float = 2e-3
     weight_decay: float = 1e-4
 
 

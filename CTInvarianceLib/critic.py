@@ -1,4 +1,4 @@
-"""The WGAN critic of Yang et al., for patches of any size."""
+"""Critics of WGANs: that of Yang et al., for patches of one size, and one for images of any size."""
 
 from __future__ import annotations
 
@@ -49,3 +49,30 @@ class Critic(nn.Module):
         """Score normalised patches: (N, 1, H, W) -> (N, 1)."""
         score: Tensor = self.score(self.features(x))
         return score
+
+
+class PatchCritic(nn.Module):
+    """The mean score of many overlapping pieces of an image of any size: PatchGAN, as MONAI builds it.
+
+    Isola et al. 2017, arXiv:1611.07004; instance normalisation, as a gradient penalty needs images scored one by one.
+
+    Args:
+        width: filters of the first convolution; doubled in every further one.
+        halvings: how often the resolution is halved; 2: pieces of 34×34 pixels.
+        seed: of the first weights.
+    """
+
+    def __init__(self, width: int = 16, halvings: int = 2, *, seed: int = 0) -> None:
+        super().__init__()
+        from monai.networks.nets import PatchDiscriminator
+
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.pieces = PatchDiscriminator(
+                spatial_dims=2, channels=width, in_channels=1, num_layers_d=halvings, norm="INSTANCE"
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Score normalised images: (N, 1, H, W) -> (N, 1)."""
+        scores: Tensor = self.pieces(x)[-1]
+        return scores.mean((2, 3))

@@ -58,6 +58,11 @@ class Patches:
             torch.from_numpy(np.stack(full))
         )[:, None]
 
+    def margin(self, size: int, wanted: int) -> int:
+        """How many of the wanted pixels around a patch of that size all slices have room for."""
+        sides = [side for patient in self.patients for side in patient.full_dose.shape[1:]]
+        return max(0, min(wanted, (min(sides) - size) // 2))
+
     def _draw_one(self, size: int, generator: torch.Generator) -> tuple[np.ndarray, np.ndarray]:
         low = full = np.empty(0)
         for _ in range(_REDRAWS if self._skip_air else 1):

@@ -26,15 +26,17 @@ from .builders import build_denoiser, build_embedding, build_flow
 from .config import DOMAINS, Config, config_from_dict
 from .denoisers import layers
 from .embedding import Embedding, Posterior
-from .errors import LayerError, ModelsError
+from .drawing import TrainedLayer
+from .errors import LayerError, ModelsError, VolumeError
 from .flow import LayerFlow
 from .normalization import denormalize, normalize
-from .sampling import Samples, TrainedLayer, sample_invariances, to_hu
+from .sampling import Samples, sample_invariances, to_hu
 from .trust import batch_size
+from .view import Region
 from .volume import CTVolume
 from .weights import load_module, load_tensors
 
-FORMAT, VERSION = "ctinvariance-models", 1
+FORMAT, VERSION = "ctinvariance-models", 2
 MANIFEST = "models.json"
 
 
@@ -111,18 +113,48 @@ class HUEmbedding:
 
     @torch.inference_mode()
     def encode(self, image_hu: Any) -> Posterior:
-        """(H, W) or (N, H, W) HU -> posterior whose mean and std are (d,) or (N, d)."""
+        """(H, W) or (N, H, W) HU -> posterior whose mean and std are (d,) or (c, h, w), or N of them.
+
+        Of an image whose sides do not divide by the grid's cells, the last cells lie partly outside: the image is
+        continued there.
+
+        Raises:
+            VolumeError: a size that the embedding does not take, or values that are not finite.
+        """
         images = torch.as_tensor(image_hu, dtype=torch.float32, device=self._device)
+        if not images.numel() or not images.isfinite().all():
+            raise VolumeError("the image is empty or holds values that are not finite")
+        size = self.module.patch_size
+        if self.module.fixed_size and images.shape[-2:] != (size, size):
+            raise VolumeError(
+                f"an image of {tuple(images.shape[-2:])} pixels, this embedding takes {size}×{size}",
+                hint="Cut the image to that size.",
+            )
         posterior = self.module.encode(normalize(images.reshape(-1, 1, *images.shape[-2:])))
         parts: list[Any] = [p if images.ndim == 3 else p[0] for p in (posterior.mean, posterior.std)]
         return Posterior(*(p if isinstance(image_hu, Tensor) else p.cpu().numpy() for p in parts))
 
     @torch.inference_mode()
-    def decode(self, latent: Any) -> Any:
-        """(d,) or (N, d) -> (H, W) or (N, H, W) HU."""
+    def decode(self, latent: Any, denoised_hu: Any = None) -> Any:
+        """One latent or N -> (H, W) or (N, H, W) HU, as many pixels as all cells have.
+
+        Args:
+            latent: (d,) or (c, h, w), or N of them.
+            denoised_hu: (H, W), HU, the denoised image, for a guided decoder only.
+
+        Raises:
+            ModelsError: a guided decoder without the denoised image, or the other way round.
+        """
+        if self.module.guided != (denoised_hu is not None):
+            needs = "needs the denoised image" if self.module.guided else "takes no denoised image"
+            raise ModelsError(f"the decoder of these models {needs}")
         latents = torch.as_tensor(latent, dtype=torch.float32, device=self._device)
         single = latents.ndim == len(self.module.latent_shape)
-        images = denormalize(self.module.decode(latents[None] if single else latents))[:, 0]
+        guides: tuple[Tensor, ...] = ()
+        if denoised_hu is not None:
+            guide = torch.as_tensor(denoised_hu, dtype=torch.float32, device=self._device)
+            guides = (normalize(guide)[None, None],)
+        images = denormalize(self.module.decode(latents[None] if single else latents, *guides))[:, 0]
         images = images[0] if single else images
         return images if isinstance(latent, Tensor) else images.cpu().numpy()
 
@@ -222,7 +254,7 @@ class Models:
         step = batch_size(rows * columns, self.device)
         for first in range(0, count, step):
             part = torch.from_numpy(volume.hu[first : first + step].astype(np.float32)).to(self.device)
-            result[first : first + step] = to_hu(network(normalize(part)[:, None]))
+            result[first : first + step] = to_hu(network(normalize(part)[:, None])[:, 0])
             progress(min(first + step, count) / count)
         return volume.with_hu(result)
 
@@ -236,10 +268,48 @@ class Models:
         seed: int = 0,
         *,
         full_dose_hu: np.ndarray | None = None,
+        region: Region | None = None,
+        tile: int | None = None,
     ) -> Samples:
-        """n images that the layer cannot tell from the patch; see `sampling.sample_invariances`."""
+        """n images that the layer cannot tell from the patch.
+
+        Args:
+            patch_hu: (H, W), HU, low dose: a patch as large as those trained on, or, with a spatial embedding, of
+                any size, a whole slice too.
+            denoiser: name of the denoiser.
+            layer: of it.
+            n: number of samples.
+            domain: "low" or "full": which images the samples are.
+            seed: the same seed on the same device gives the same samples.
+            full_dose_hu: (H, W), HU, the full-dose partner, where there is one.
+            region: the part of the patch that is sampled, the rest being what the denoiser sees around it.
+            tile: sides of tiles, pixels, for a slice where memory is short; the result is the same.
+
+        Raises:
+            ModelsError, LayerError: no such denoiser, layer or domain.
+            VolumeError: see `sampling.sample_invariances`.
+        """
         trained = self.trained_layer(denoiser, layer, domain)
-        return sample_invariances(trained, patch_hu, n=n, seed=seed, full_dose_hu=full_dose_hu)
+        slab, full = np.asarray(patch_hu)[None], None if full_dose_hu is None else np.asarray(full_dose_hu)[None]
+        return sample_invariances(
+            trained, slab, n=n, seed=seed, region=region, full_dose_hu=full, tile=tile
+        )[0]
+
+    def sample_slab(
+        self,
+        slices_hu: np.ndarray,
+        denoiser: str,
+        layer: str,
+        n: int = 250,
+        domain: str = "low",
+        seed: int = 0,
+        *,
+        region: Region | None = None,
+        tile: int | None = None,
+    ) -> list[Samples]:
+        """`sample` for several slices (S, H, W) at once; slice number k has the samples of seed + k."""
+        trained = self.trained_layer(denoiser, layer, domain)
+        return sample_invariances(trained, slices_hu, n=n, seed=seed, region=region, tile=tile)
 
     def _require_denoiser(self, name: str) -> None:
         if name not in self.config.denoisers:

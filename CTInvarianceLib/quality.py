@@ -13,14 +13,15 @@ from torch import Tensor
 
 from .config import DOMAINS
 from .dataset import Patches, load_patients
-from .denoisers import representation
+from .drawing import TrainedLayer, draw
 from .errors import DataError
+from .losses import kl_divergence
 from .models import Models
 from .montage import ct_window
 from .normalization import denormalize
 from .pairs import SeriesPair, find_pairs
-from .sampling import TrainedLayer, draw_images
 from .trust import consistency
+from .view import Region
 
 _PATCHES = 64
 _TRUSTED_PATCHES = 3
@@ -48,7 +49,7 @@ def evaluate(
     Returns:
         "denoising": RMSE (HU), PSNR (dB) and SSIM of every denoiser, and of the low dose as it is, against
         the full dose. "embedding": RMSE (HU) of D(E(·)) per domain, beside that of the image shrunk to as many
-        numbers and enlarged again. "layers": consistency R of every layer's samples, and of samples drawn with
+        numbers and enlarged again, and the KL divergence. "layers": consistency R of every layer's samples, and of samples drawn with
         another patch's z, the control: from about 0.7 to 1.
 
     Raises:
@@ -65,7 +66,7 @@ def evaluate(
     layers = [(n, la, d) for n in models.denoisers for la in models.layers(n) for d in DOMAINS]
     tables: dict[str, list[Row]] = {
         "denoising": _denoising(models, low, full),
-        "embedding": [_embedding(models, d, x) for d, x in zip(DOMAINS, (low, full), strict=True)],
+        "embedding": [_embedding(models, domain, low, full) for domain in DOMAINS],
         "layers": [],
     }
     for number, (name, layer, domain) in enumerate(layers):
@@ -109,25 +110,37 @@ def shrink_and_enlarge(images: Tensor, numbers: int) -> Tensor:
     return F.interpolate(small, images.shape[-2:], mode="bicubic", align_corners=False)
 
 
-def _embedding(models: Models, domain: str, x: Tensor) -> Row:
-    embedding = models.embedding(domain).module
-    decoded = embedding.decode(embedding.encode(x.to(models.device)).mean).cpu()
-    shrunk = shrink_and_enlarge(x, int(np.prod(embedding.latent_shape)))
-    return {"domain": domain, "rmse_hu": rmse_hu(decoded, x), "shrunk_rmse_hu": rmse_hu(shrunk, x)}
+def _embedding(models: Models, domain: str, low: Tensor, full: Tensor) -> Row:
+    module, x = models.embedding(domain).module, low if domain == "low" else full
+    posterior = module.encode(x.to(models.device))
+    guides: tuple[Tensor, ...] = ()
+    if module.guided:
+        guides = (models.denoiser(models.config.embedding.guide)(low.to(models.device)),)
+    decoded = module.decode(posterior.mean, *guides).cpu()
+    numbers = int(np.prod(module.latent_shape))
+    return {
+        "domain": domain,
+        "rmse_hu": rmse_hu(decoded, x),
+        "shrunk_rmse_hu": rmse_hu(shrink_and_enlarge(x, numbers), x),
+        "numbers_per_pixel": numbers / x[0].numel(),
+        "kl_nats_per_pixel": float(kl_divergence(posterior.mean, 2 * posterior.std.log()).mean()) / x[0].numel(),
+    }
 
 
 def _layer(trained: TrainedLayer, low: Tensor, full: Tensor, seed: int) -> Row:
     """R of samples with the right z, and with the z of the next patch."""
     right, shuffled, spread = [], [], []
     for i in range(_TRUSTED_PATCHES):
-        images, *_ = draw_images(trained, denormalize(low[i, 0]).numpy(), n=_SAMPLES, seed=seed)
-        others, *_ = draw_images(trained, denormalize(low[i + 1, 0]).numpy(), n=_SAMPLES, seed=seed)
-        own = (low if trained.domain == "low" else full)[i : i + 1].to(images)
+        x = low[i : i + 2].to(trained.unrelated)
+        drawn = draw(trained, trained.view(x, Region.whole(x)), n=_SAMPLES, seeds=(seed, seed))
+        view = trained.view(x[:1], Region.whole(x))
+        own = (low if trained.domain == "low" else full)[i : i + 1].to(x)
         target = {
-            "z": representation(trained.denoiser, low[i : i + 1].to(images), trained.layer),
-            "embedded": trained.embedding.decode(trained.embedding.encode(own).mean),
+            "z": view.representation(trained.denoiser, trained.layer),
+            "embedded": trained.embed(own, view),
             "unrelated": trained.unrelated,
         }
+        images, others = drawn.images[:, :, None]
         right.append(consistency(trained.denoiser, trained.layer, images=images, **target).values.mean())
         shuffled.append(consistency(trained.denoiser, trained.layer, images=others, **target).values.mean())
         spread.append(float(denormalize(images).std(0).mean()))

@@ -1,4 +1,4 @@
-"""v ~ N(0, 1) → z̄ = t⁻¹(v given z) → x̄ = D(z̄): images that a layer cannot tell apart."""
+"""Images that a layer cannot tell apart, and how faithful they are."""
 
 from __future__ import annotations
 
@@ -6,35 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from .denoisers import representation
-from .embedding import Embedding
+from .drawing import TrainedLayer, draw
 from .errors import VolumeError
-from .flow import LayerFlow
 from .normalization import denormalize, normalize
-from .trust import consistency, decode
-
-
-@dataclass(frozen=True)
-class TrainedLayer:
-    """All that sampling at one layer of one denoiser in one domain needs.
-
-    Attributes:
-        denoiser: f, frozen.
-        layer: where it is cut.
-        domain: "low" or "full": which images the embedding represents.
-        embedding: E and D of the domain.
-        flow: t(· given z), trained for this denoiser, layer and domain.
-        unrelated: (m, 1, H, W) normalised patches of the domain, for the ceiling of R.
-    """
-
-    denoiser: nn.Module
-    layer: str
-    domain: str
-    embedding: Embedding
-    flow: LayerFlow
-    unrelated: Tensor
+from .trust import consistency
+from .view import Region, View
 
 
 @dataclass(frozen=True)
@@ -48,8 +26,8 @@ class Samples:
             patch where there is one, else the denoised.
         embedded: (H, W), HU, what the embedding makes of the target: D(E(·)).
         images: (n, H, W), HU, the samples x̄.
-        invariances: (n, d), the v that were drawn.
-        latents: (n, d), z̄.
+        invariances: (n, d), or (n, c, h, w) of a grid: the v that were drawn.
+        latents: z̄, the same shape; a grid that reaches beyond the patch where its sides do not divide.
         consistency: (n,), R; see docs/method.md and `trust.Consistency`.
         floor: of R, a distance in the units of z.
         ceiling: likewise.
@@ -84,85 +62,95 @@ class Samples:
 
 
 @torch.inference_mode()
-def draw_images(
-    trained: TrainedLayer, patch_hu: np.ndarray, *, n: int, seed: int
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The bare draw, without a check: images (n, 1, H, W) normalised, latents and invariances (n, d)."""
-    x = as_image(patch_hu, trained)
-    z = representation(trained.denoiser, x, trained.layer)
-    return _draw(trained, z, n=n, seed=seed)
-
-
-@torch.inference_mode()
 def sample_invariances(
     trained: TrainedLayer,
-    patch_hu: np.ndarray,
+    images_hu: np.ndarray,
     *,
     n: int = 250,
     seed: int = 0,
+    region: Region | None = None,
     full_dose_hu: np.ndarray | None = None,
-) -> Samples:
-    """Sample n images and say how faithful they are.
+    tile: int | None = None,
+) -> list[Samples]:
+    """Sample n images for every slice of a slab and say how faithful they are.
 
     Args:
         trained: denoiser, layer, embedding and flow.
-        patch_hu: (H, W), HU, low dose; as large as the embedding's patches.
-        n: number of samples.
-        seed: of v; the same seed on the same device gives the same images.
-        full_dose_hu: (H, W), HU, the full-dose partner, where there is one; sets the floor in that domain.
+        images_hu: (S, H, W), HU, low dose.
+        n: number of samples of each slice.
+        seed: of v; slice number k uses seed + k. The same seed on the same device gives the same images.
+        region: the part of the slices that is sampled; the rest is what the denoiser sees around it. None: all.
+        full_dose_hu: (S, H, W), HU, the full-dose partner, where there is one; sets the floor in that domain.
+        tile: sides of tiles, pixels, where memory is short; None: a region at once. The result is the same.
 
     Raises:
-        VolumeError: the patch has another size or holds values that are not finite.
+        VolumeError: a size that the embedding does not take, values that are not finite, or a region outside.
     """
     if n < 1:
         raise VolumeError(f"{n} samples cannot be drawn", hint="Ask for one or more.")
-    x = as_image(patch_hu, trained)
-    z = representation(trained.denoiser, x, trained.layer)
-    images, latents, invariances = _draw(trained, z, n=n, seed=seed)
-    denoised = trained.denoiser(x)
-    target = x if trained.domain == "low" else denoised
+    x = as_images(images_hu, trained)
+    region = region or Region.whole(x)
+    check_size(trained, region, x)
+    view = trained.view(x, region)
+    drawn = draw(trained, view, n=n, seeds=range(seed, seed + len(x)), tile=tile)
+    denoised = view.denoised(trained.denoiser)
+    target = view.region if trained.domain == "low" else denoised
     if trained.domain == "full" and full_dose_hu is not None:
-        target = as_image(full_dose_hu, trained)
-    embedded = trained.embedding.decode(trained.embedding.encode(target).mean)
-    checked = consistency(
-        trained.denoiser, trained.layer, z=z, images=images, embedded=embedded, unrelated=trained.unrelated
-    )
-    return Samples(
-        patch=np.asarray(patch_hu, np.float32),
-        denoised=to_hu(denoised)[0],
-        target=to_hu(target)[0],
-        embedded=to_hu(embedded)[0],
-        images=to_hu(images),
-        invariances=invariances.cpu().numpy(),
-        latents=latents.cpu().numpy(),
-        consistency=checked.values,
-        floor=checked.floor,
-        ceiling=checked.ceiling,
-        layer=trained.layer,
-        domain=trained.domain,
-        seed=seed,
-    )
-
-
-def _draw(trained: TrainedLayer, z: Tensor, *, n: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(seed)
-    v = torch.randn(n, *trained.embedding.latent_shape, generator=generator).to(z)
-    latents = trained.flow.inverse(v, z)
-    return decode(trained.embedding, latents), latents, v
-
-
-def as_image(patch_hu: np.ndarray, trained: TrainedLayer) -> Tensor:
-    """(H, W) HU -> (1, 1, H, W) normalised on the networks' device, checked."""
-    patch, size = np.asarray(patch_hu, np.float32), trained.embedding.patch_size
-    if patch.shape != (size, size):
-        raise VolumeError(
-            f"the patch has shape {patch.shape}, these models were trained on {size}×{size} pixels"
+        target = region.of(as_images(full_dose_hu, trained))
+    embedded = trained.embed(target, view)
+    result = []
+    for k in range(len(x)):
+        own = View(view.window[k : k + 1], view.inner)
+        checked = consistency(
+            trained.denoiser,
+            trained.layer,
+            z=own.representation(trained.denoiser, trained.layer),
+            images=drawn.images[k][:, None],
+            embedded=embedded[k : k + 1],
+            unrelated=trained.unrelated,
+            view=own,
         )
-    if not np.isfinite(patch).all():
-        raise VolumeError(f"{np.count_nonzero(~np.isfinite(patch))} pixels of the patch are not finite")
-    return normalize(torch.from_numpy(patch)[None, None]).to(trained.unrelated)
+        result.append(
+            Samples(
+                patch=np.asarray(region.of(np.asarray(images_hu[k], np.float32))),
+                denoised=to_hu(denoised[k, 0]),
+                target=to_hu(target[k, 0]),
+                embedded=to_hu(embedded[k, 0]),
+                images=to_hu(drawn.images[k]),
+                invariances=drawn.invariances[k].cpu().numpy(),
+                latents=drawn.latents[k].cpu().numpy(),
+                consistency=checked.values,
+                floor=checked.floor,
+                ceiling=checked.ceiling,
+                layer=trained.layer,
+                domain=trained.domain,
+                seed=seed + k,
+            )
+        )
+    return result
+
+
+def as_images(images_hu: np.ndarray, trained: TrainedLayer) -> Tensor:
+    """(S, H, W) HU -> (S, 1, H, W) normalised on the networks' device, checked."""
+    images = np.asarray(images_hu, np.float32)
+    if images.ndim != 3 or not images.size:
+        raise VolumeError(f"an image has rows and columns, not shape {images.shape[1:]}")
+    if not np.isfinite(images).all():
+        raise VolumeError(f"{np.count_nonzero(~np.isfinite(images))} pixels of the patch are not finite")
+    return normalize(torch.from_numpy(images)[:, None]).to(trained.unrelated)
+
+
+def check_size(trained: TrainedLayer, region: Region, images: Tensor) -> None:
+    """Raise VolumeError where the embedding does not take a region of that size."""
+    region.check(*images.shape[-2:])
+    size = trained.embedding.patch_size
+    if trained.embedding.fixed_size and (region.height, region.width) != (size, size):
+        raise VolumeError(
+            f"the patch has shape {(region.height, region.width)}, these models were trained on {size}×{size} pixels",
+            hint="Choose a patch of that size, or models with a spatial embedding, which take any.",
+        )
 
 
 def to_hu(images: Tensor) -> np.ndarray:
-    """(n, 1, H, W) normalised -> (n, H, W) float32 HU."""
-    return denormalize(images[:, 0]).float().cpu().numpy()
+    """Normalised tensor -> float32 HU, of the same shape."""
+    return denormalize(images).float().cpu().numpy()

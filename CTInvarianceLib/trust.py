@@ -9,14 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .denoisers import representation
-from .embedding import Embedding
+from .view import Region, View
 
 # Feature maps of one batch, in bytes: on CPUs what stays in the caches (measured: 1.8 times as fast as 32 at
 # once), on GPUs what keeps the device busy and still fits a small one.
 _BATCH_BYTES = {"cpu": 1 << 24, "other": 1 << 29}
 _CHANNELS = 64  # the widest maps of a denoiser, at full resolution
-_DECODER_CHANNELS = 8  # a decoder's, which lie at a quarter of the resolution
 
 
 @dataclass(frozen=True)
@@ -38,7 +36,14 @@ class Consistency:
 
 
 def consistency(
-    denoiser: nn.Module, layer: str, *, z: Tensor, images: Tensor, embedded: Tensor, unrelated: Tensor
+    denoiser: nn.Module,
+    layer: str,
+    *,
+    z: Tensor,
+    images: Tensor,
+    embedded: Tensor,
+    unrelated: Tensor,
+    view: View | None = None,
 ) -> Consistency:
     """R of images at a layer.
 
@@ -48,19 +53,30 @@ def consistency(
         z: Φ(x), (1, C, h, w).
         images: x̄, (n, 1, H, W), normalised.
         embedded: D(E(x)), (1, 1, H, W), normalised.
-        unrelated: x′, (m, 1, H, W), normalised.
+        unrelated: x′, (m, 1, …, …), normalised patches; laid side by side where the images are larger.
+        view: x and what surrounds it; all images are looked at in its place. None: they are whole images.
     """
-    distances = _distances(denoiser, layer, z, images)
-    floor = float(_distances(denoiser, layer, z, embedded)[0])
-    ceiling = float(_distances(denoiser, layer, z, unrelated).mean())
+    view = view or View.of(images[:1], Region.whole(images), None)
+    distances = _distances(denoiser, layer, z, images, view)
+    floor = float(_distances(denoiser, layer, z, embedded, view)[0])
+    others = mosaics(unrelated, *images.shape[-2:])
+    ceiling = float(_distances(denoiser, layer, z, others, view).mean())
     span = ceiling - floor if ceiling > floor else float("nan")
     return Consistency((distances - floor) / span, distances, floor, ceiling)
 
 
-def decode(embedding: Embedding, latents: Tensor) -> Tensor:
-    """x̄ = D(z̄), in batches that fit memory: (n, …) -> (n, 1, H, W)."""
-    size = batch_size(embedding.patch_size**2, latents.device, channels=_DECODER_CHANNELS)
-    return torch.cat([embedding.decode(part) for part in latents.split(size)])
+def mosaics(patches: Tensor, rows: int, columns: int) -> Tensor:
+    """Images (k, 1, rows, columns) of patches (m, 1, h, w) side by side, cut to size.
+
+    Every patch takes part once, or the first ones again to fill the last image; of small images there are m.
+    """
+    height, width = patches.shape[-2:]
+    down, across = -(-rows // height), -(-columns // width)
+    count = -(-len(patches) // (down * across))
+    order = torch.arange(count * down * across, device=patches.device) % len(patches)
+    tiles = patches[order].reshape(count, down, across, height, width)
+    whole = tiles.permute(0, 1, 3, 2, 4).reshape(count, 1, down * height, across * width)
+    return whole[..., :rows, :columns]
 
 
 def batch_size(pixels: int, device: torch.device, *, channels: int = _CHANNELS) -> int:
@@ -69,9 +85,9 @@ def batch_size(pixels: int, device: torch.device, *, channels: int = _CHANNELS) 
     return max(1, budget // (pixels * channels * 4))
 
 
-def _distances(denoiser: nn.Module, layer: str, z: Tensor, images: Tensor) -> np.ndarray:
+def _distances(denoiser: nn.Module, layer: str, z: Tensor, images: Tensor, view: View) -> np.ndarray:
     def parts() -> Iterator[Tensor]:
-        for part in images.split(batch_size(images.shape[-2] * images.shape[-1], images.device)):
-            yield (representation(denoiser, part, layer) - z).flatten(1).norm(dim=1)
+        for part in images.split(batch_size(view.window.shape[-2] * view.window.shape[-1], images.device)):
+            yield (view.representation(denoiser, layer, part) - z).flatten(1).norm(dim=1)
 
     return torch.cat(list(parts())).cpu().numpy().astype(np.float64)

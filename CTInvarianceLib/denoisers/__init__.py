@@ -2,6 +2,7 @@
 
 from .chen import Chen, Identity
 from .cut import layers, remainder, representation, representations
+from .reach import reach
 from .start import start_as_identity
 from .yang import Yang
 
@@ -14,6 +15,7 @@ __all__ = [
     "Identity",
     "Yang",
     "layers",
+    "reach",
     "remainder",
     "representation",
     "representations",

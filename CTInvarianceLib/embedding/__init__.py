@@ -1,9 +1,7 @@
 """Complete data representations of CT images: VAEs behind one interface."""
 
 from .interface import Embedding, Posterior
+from .spatial import SpatialEmbedding
 from .vector import VectorEmbedding
 
-EMBEDDINGS = {VectorEmbedding.kind: VectorEmbedding}
-"""Embeddings that a model set may name."""
-
-__all__ = ["EMBEDDINGS", "Embedding", "Posterior", "VectorEmbedding"]
+__all__ = ["Embedding", "Posterior", "SpatialEmbedding", "VectorEmbedding"]

@@ -9,6 +9,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from ..principal import PrincipalComponents
+
 
 @dataclass(frozen=True)
 class Posterior:
@@ -26,24 +28,64 @@ class Posterior:
 class Embedding(nn.Module):
     """A complete data representation: z̄ = E(x), x̄ = D(z̄), on normalised images (N, 1, H, W).
 
+    A decoder that is `guided` also sees an image at every place, the denoised one: x̄ = D(z̄, f(x)), as in the
+    conditional VAE of the reference code (docs/method.md). z̄ then has only to hold what f(x) does not show.
+
     Attributes:
-        kind: name under which a model set stores it.
-        patch_size: pixels of the images' sides.
-        latent_shape: shape of one latent.
+        kind: name under which a configuration asks for it.
+        patch_size: pixels of the sides of the patches that it is trained on.
+        guided: whether `decode` takes a guide.
+        fixed_size: whether images of `patch_size` are the only ones that it takes.
+        factor: an image's sides must be a multiple of this many pixels; `encode` sees to it.
+        latent_channels: numbers in a latent, or in each cell of it.
     """
 
     kind: ClassVar[str]
     patch_size: int
-    latent_shape: tuple[int, ...]
+    guided: bool
+    fixed_size: ClassVar[bool]
+    factor: int
+    latent_channels: int
+
+    @property
+    def latent_shape(self) -> tuple[int, ...]:
+        """Shape of the latent of one training patch."""
+        return self.latent_shape_of(self.patch_size, self.patch_size)
 
     @abstractmethod
-    def encode(self, x: Tensor) -> Posterior:
-        """(N, 1, H, W) -> posterior of (N, *latent_shape)."""
+    def latent_shape_of(self, rows: int, columns: int) -> tuple[int, ...]:
+        """Shape of the latent of an image of that size."""
 
     @abstractmethod
-    def decode(self, latent: Tensor) -> Tensor:
-        """(N, *latent_shape) -> (N, 1, H, W)."""
+    def statistics(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """μ and log σ² of the posterior for x (N, 1, H, W)."""
+
+    @abstractmethod
+    def decode(self, latent: Tensor, guide: Tensor | None = None) -> Tensor:
+        """(N, *latent shape) -> (N, 1, H, W); guide (N or 1, 1, H, W) for a guided decoder only."""
 
     @abstractmethod
     def features(self, x: Tensor) -> Tensor:
         """Feature maps of the encoder, (N, c, h, w), for images of any size: a perceptual loss of CT itself."""
+
+    @abstractmethod
+    def linear_samples(self, x: Tensor) -> Tensor:
+        """The rows whose principal components the linear parts start from, (M, pixels), of patches (N, 1, H, W)."""
+
+    @abstractmethod
+    def start_from(self, components: PrincipalComponents, noise: float) -> None:
+        """Set the linear parts; `noise` is the standard deviation of what the latent need not tell (normalised)."""
+
+    @abstractmethod
+    def linear_parameters(self) -> list[nn.Parameter]:
+        """The linear parts, which start at their optimum."""
+
+    def encode(self, x: Tensor) -> Posterior:
+        """(N, 1, H, W) -> posterior of (N, *latent shape)."""
+        mean, log_variance = self.statistics(x)
+        return Posterior(mean, (log_variance / 2).exp())
+
+    def forward(self, x: Tensor, noise: Tensor, guide: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """The training pass: x̄ = D(μ + σ·noise), μ and log σ², for x (N, 1, H, W) and noise like μ."""
+        mean, log_variance = self.statistics(x)
+        return self.decode(mean + (log_variance / 2).exp() * noise, guide), mean, log_variance

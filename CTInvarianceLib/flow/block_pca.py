@@ -11,8 +11,6 @@ from torch.nn import functional as F
 from CTInvarianceLib.errors import ConfigError, DataError
 from CTInvarianceLib.principal import principal_components
 
-BLOCK = 8
-"""Side of the blocks of `BlockPCA`, in pixels."""
 MAX_ROWS = 8192
 """Blocks that `BlockPCA.fit` keeps: 134 MB for 64 channels."""
 RANK_FLOOR = 1e-10
@@ -20,14 +18,15 @@ RANK_FLOOR = 1e-10
 
 
 class BlockPCA(nn.Module):
-    """h_k = u_kᵀ (b - μ) / √λ_k for every 8x8 block b of z, with u_k, λ_k the leading principal components.
+    """h_k = u_kᵀ (b - μ) / √λ_k for every block b of z, with u_k, λ_k the leading principal components.
 
     A strided convolution that no training changes, so its output can be computed once per patch and kept.
     `importance` is √(λ_k / λ_1), the size that h_k has in z.
 
     Args:
         channels: C of z.
-        components: k, number of principal components kept; at most 64 C.
+        components: k, number of principal components kept; at most block² C.
+        block: sides of the blocks, in cells of z.
 
     Raises:
         ConfigError: a size that is not possible.
@@ -38,26 +37,26 @@ class BlockPCA(nn.Module):
     explained_variance: Tensor
     importance: Tensor
 
-    def __init__(self, channels: int, components: int = 32) -> None:
+    def __init__(self, channels: int, components: int = 32, block: int = 8) -> None:
         super().__init__()
-        if not 1 <= components <= channels * BLOCK**2:
-            raise ConfigError(f"components must be 1 to {channels * BLOCK**2}", where=components)
-        self.channels, self.components = channels, components
-        self.register_buffer("weight", torch.zeros(components, channels, BLOCK, BLOCK))
+        if not 1 <= components <= channels * block**2:
+            raise ConfigError(f"components must be 1 to {channels * block**2}", where=components)
+        self.channels, self.components, self.block = channels, components, block
+        self.register_buffer("weight", torch.zeros(components, channels, block, block))
         self.register_buffer("bias", torch.zeros(components))
         self.register_buffer("explained_variance", torch.tensor(float("nan")))
         self.register_buffer("importance", torch.zeros(components))
 
     def forward(self, z: Tensor) -> Tensor:
-        """Components (N, k, H/8, W/8), each of mean 0 and variance 1 over the blocks of `fit`.
+        """Components (N, k, H/block, W/block), each of mean 0 and variance 1 over the blocks of `fit`.
 
         Raises:
-            ConfigError: wrong channels, a side that is no multiple of 8, or not fitted yet.
+            ConfigError: wrong channels, a side that is no multiple of the block, or not fitted yet.
         """
         self._check(z)
         if self.explained_variance.isnan():
             raise ConfigError("the principal components are not fitted", hint="Call fit or load weights.")
-        return F.conv2d(z, self.weight, self.bias, stride=BLOCK)
+        return F.conv2d(z, self.weight, self.bias, stride=self.block)
 
     @torch.no_grad()
     def fit(self, batches: Iterable[Tensor], *, seed: int = 0) -> float:
@@ -93,11 +92,11 @@ class BlockPCA(nn.Module):
 
     def _sample(self, batches: Iterable[Tensor], generator: torch.Generator) -> Tensor:
         """Every block draws a random key; the blocks with the largest keys stay."""
-        blocks = torch.empty(0, self.channels * BLOCK**2)
+        blocks = torch.empty(0, self.channels * self.block**2)
         keys = torch.empty(0)
         for z in batches:
             self._check(z)
-            new = F.unfold(z.float().cpu(), BLOCK, stride=BLOCK).mT.flatten(0, 1)
+            new = F.unfold(z.float().cpu(), self.block, stride=self.block).mT.flatten(0, 1)
             new_keys = torch.rand(len(new), generator=generator)
             if len(keys) == MAX_ROWS:
                 new, new_keys = new[new_keys > keys.min()], new_keys[new_keys > keys.min()]
@@ -109,5 +108,5 @@ class BlockPCA(nn.Module):
     def _check(self, z: Tensor) -> None:
         if z.ndim != 4 or z.shape[1] != self.channels:
             raise ConfigError(f"z must be (N, {self.channels}, H, W)", where=tuple(z.shape))
-        if z.shape[2] % BLOCK or z.shape[3] % BLOCK:
-            raise ConfigError(f"height and width of z must be multiples of {BLOCK}", where=tuple(z.shape))
+        if z.shape[2] % self.block or z.shape[3] % self.block:
+            raise ConfigError(f"height and width of z must be multiples of {self.block}", where=tuple(z.shape))

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 
 from CTInvarianceLib.errors import ConfigError
-from CTInvarianceLib.flow.bijections import STD_FLOOR
 from CTInvarianceLib.flow.block import FlowBlock
 from CTInvarianceLib.flow.coupling import ContextProjection
-from CTInvarianceLib.flow.likelihood import maximise_likelihood
+from CTInvarianceLib.flow.interface import Flow, Standardise, check_at_least, check_condition
 
 
-class ConditionalFlow(nn.Module):
-    """v = t(z̄ given z): a bijection of z̄ for every z, trained so that v ~ N(0, 1).
-
-    log p(z̄ given z) = log N(v; 0, 1) + log|det ∂v/∂z̄|. Each block is an activation normalisation and an
-    affine coupling. Blocks 0, 2, … transform the second half of the dimensions and blocks 1, 3, … the
+class ConditionalFlow(Flow):
+    """v = t(z̄ given z) for vectors z̄ (N, d). Each block is an activation normalisation and an affine coupling. Blocks 0, 2, … transform the second half of the dimensions and blocks 1, 3, … the
     first half, so two blocks transform every dimension; a random fixed permutation after every second block
     draws new halves. The condition, standardised with the statistics of the first batch, enters every
     coupling.
@@ -41,8 +35,6 @@ class ConditionalFlow(nn.Module):
         ConfigError: a size that is not possible.
     """
 
-    condition_mean: Tensor
-    condition_std: Tensor
     initialised: Tensor
 
     def __init__(
@@ -58,9 +50,9 @@ class ConditionalFlow(nn.Module):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        _check_at_least(2, latent_dim=latent_dim, blocks=blocks)
-        _check_at_least(int(condition_network is not None), condition_dim=condition_dim)
-        _check_at_least(1, hidden=hidden, depth=depth)
+        check_at_least(2, latent_dim=latent_dim, blocks=blocks)
+        check_at_least(int(condition_network is not None), condition_dim=condition_dim)
+        check_at_least(1, hidden=hidden, depth=depth)
         generator = torch.Generator().manual_seed(seed)
         self.latent_dim, self.condition_dim = latent_dim, condition_dim
         self.condition_network = condition_network
@@ -77,8 +69,7 @@ class ConditionalFlow(nn.Module):
             )
             for index in range(blocks)
         )
-        self.register_buffer("condition_mean", torch.zeros(condition_dim))
-        self.register_buffer("condition_std", torch.ones(condition_dim))
+        self.standardise = Standardise(condition_dim)
         self.register_buffer("initialised", torch.tensor(False))
 
     def forward(self, latent: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -106,12 +97,6 @@ class ConditionalFlow(nn.Module):
             v = self.blocks[index].inverse(v, contexts[index])  # type: ignore[operator]
         return v
 
-    def log_prob(self, latent: Tensor, condition: Tensor | None = None) -> Tensor:
-        """log p(z̄ given z) (N,) in nats; arguments and errors as for `forward`."""
-        v, log_det = self(latent, condition)
-        log_normal: Tensor = -0.5 * (v.square().sum(1) + self.latent_dim * math.log(2 * math.pi))
-        return log_normal + log_det
-
     @torch.no_grad()
     def initialise(self, latent: Tensor, condition: Tensor | None = None) -> None:
         """Sets every ActNorm and the standardisation of the condition from one batch; `fit` does so once.
@@ -119,28 +104,19 @@ class ConditionalFlow(nn.Module):
         Args and errors as for `forward`.
         """
         if condition is not None and self.condition_dim:
-            std, mean = torch.std_mean(self._condition_vector(condition), dim=0, correction=0)
-            self.condition_mean.copy_(mean)
-            self.condition_std.copy_(torch.where(std > STD_FLOOR, std, 1.0))
+            self.standardise.initialise(self._condition_vector(condition))
         for block, context in zip(self.blocks, self._contexts(latent, condition), strict=True):
             block.normalisation.initialise(latent)  # type: ignore[operator, union-attr]
             latent, _ = block(latent, context)
         self.initialised.fill_(True)
 
-    fit = maximise_likelihood
-
     def _contexts(self, latent: Tensor, condition: Tensor | None) -> tuple[Tensor, ...]:
         """What the condition adds to each coupling, after all shapes have been checked."""
         if latent.ndim != 2 or latent.shape[1] != self.latent_dim:
             raise ConfigError(f"latents must be (N, {self.latent_dim})", where=tuple(latent.shape))
-        if (condition is None) != (self.condition_dim == 0):
-            needs = f"needs conditions (N, {self.condition_dim})" if self.condition_dim else "takes none"
-            raise ConfigError(f"the flow {needs}", where="condition")
-        vector = None
-        if condition is not None:
-            if len(condition) not in {1, len(latent)}:
-                raise ConfigError("conditions must be one, or one per latent", where=tuple(condition.shape))
-            vector = (self._condition_vector(condition) - self.condition_mean) / self.condition_std
+        expected = f"(N, {self.condition_dim})"
+        check_condition(condition, len(latent), expected=expected, none=self.condition_dim == 0)
+        vector = None if condition is None else self.standardise(self._condition_vector(condition))
         contexts: tuple[Tensor, ...] = self.projection(vector)
         return contexts
 
@@ -151,8 +127,3 @@ class ConditionalFlow(nn.Module):
             raise ConfigError(f"conditions must be (N, {self.condition_dim})", where=tuple(vector.shape))
         return vector
 
-
-def _check_at_least(least: int, **sizes: int) -> None:
-    for name, value in sizes.items():
-        if value < least:
-            raise ConfigError(f"{name} must be at least {least}", where=value)

@@ -16,10 +16,12 @@ def linear(inputs: int, outputs: int, *, generator: torch.Generator, bias: bool 
     return _uniform(layer, inputs, generator)
 
 
-def convolution(inputs: int, outputs: int, *, stride: int = 1, generator: torch.Generator) -> nn.Conv2d:
-    """A 3x3 convolution with padding 1, initialised like `linear`."""
-    layer = nn.utils.skip_init(nn.Conv2d, inputs, outputs, 3, stride=stride, padding=1)
-    return _uniform(layer, 9 * inputs, generator)
+def convolution(
+    inputs: int, outputs: int, *, size: int = 3, stride: int = 1, bias: bool = True, generator: torch.Generator
+) -> nn.Conv2d:
+    """A convolution that keeps the size of its maps (stride 1), initialised like `linear`; `size` is odd."""
+    layer = nn.utils.skip_init(nn.Conv2d, inputs, outputs, size, stride=stride, padding=size // 2, bias=bias)
+    return _uniform(layer, size**2 * inputs, generator)
 
 
 def _uniform(layer: Layer, fan_in: int, generator: torch.Generator) -> Layer:

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from ..builders import build_embedding
-from ..critic import Critic
-from ..embedding import VectorEmbedding
+from ..config import EmbeddingConfig
+from ..critic import Critic, PatchCritic
+from ..embedding import Embedding
 from ..losses import critic_loss, feature_distance, kl_divergence
 from ..perceptual import load_vgg19
 from ..principal import principal_components
@@ -20,22 +21,20 @@ _LINEAR_SHARE = 0.03  # the linear parts start at their optimum and need only sm
 _METRICS_EVERY = 20
 
 
-def train_embedding(run: Run, domain: str) -> VectorEmbedding:
-    """E and D of one domain: L1 + KL + WGAN-GP (+ VGG19 features), see docs/method.md.
+def train_embedding(run: Run, domain: str, guide: nn.Module | None = None) -> Embedding:
+    """E and D of one domain: L1 + KL (+ WGAN-GP) (+ VGG19 features), see docs/method.md.
 
     Args:
         run: the run; its configuration's `embedding` says how.
         domain: "low" or "full".
+        guide: the denoiser whose output the decoder sees, where the configuration names one.
 
     Returns:
         The embedding in eval mode, on the run's device.
     """
     config, fabric, stage = run.config.embedding, run.fabric, f"embedding {domain}"
     embedding = build_embedding(run.config)
-    pairs = min(4, int(math.log2(config.patch_size / 8)))  # down to maps of about 4×4
-    critic: nn.Module = Critic(
-        config.patch_size, config.critic_width, pairs, hidden=256, seed=run.config.seed
-    )
+    critic = build_critic(config, seed=run.config.seed)
     optimizer = torch.optim.Adam(_groups(embedding), config.learning_rate, betas=(0.5, 0.999))
     critic_optimizer = torch.optim.Adam(critic.parameters(), config.learning_rate / 2, betas=(0.5, 0.999))
     trained = {"embedding": (embedding, optimizer), "critic": (critic, critic_optimizer)}
@@ -53,8 +52,8 @@ def train_embedding(run: Run, domain: str) -> VectorEmbedding:
         x = low if domain == "low" else full
         adversarial = step >= critic_start
         set_learning_rate(optimizer, config.learning_rate, step, config.steps)
-        noise = torch.randn(len(x), config.latent_dim, generator=generator)
-        decoded, mean, log_variance = model(x, fabric.to_device(noise))
+        noise = torch.randn(len(x), *embedding.latent_shape, generator=generator)
+        decoded, mean, log_variance = model(x, fabric.to_device(noise), _denoised(guide, low))
 
         if adversarial and step % config.critic_every == 0:
             loss_c = critic_loss(critic, x, decoded.detach(), generator=generator)
@@ -82,19 +81,32 @@ def _update(run: Run, module: nn.Module, optimizer: torch.optim.Optimizer, loss:
     optimizer.step()
 
 
-def _start_linear(run: Run, embedding: VectorEmbedding, domain: str) -> None:
+def build_critic(config: EmbeddingConfig, *, seed: int) -> nn.Module:
+    """The critic C that the configuration asks for."""
+    if config.critic == "patch":
+        return PatchCritic(config.critic_width, seed=seed)
+    pairs = min(4, int(math.log2(config.patch_size / 8)))  # down to maps of about 4×4
+    return Critic(config.patch_size, config.critic_width, pairs, hidden=256, seed=seed)
+
+
+@torch.no_grad()
+def _denoised(guide: nn.Module | None, low: Tensor) -> Tensor | None:
+    return None if guide is None else torch.as_tensor(guide(low))
+
+
+def _start_linear(run: Run, embedding: Embedding, domain: str) -> None:
     """Set the embedding to the linear optimum over freshly drawn training patches."""
     config = run.config.embedding
     generator = seeded(run.config.seed, f"principal {domain}")
     low, full = run.patches.draw(config.principal_patches, config.patch_size, generator=generator)
-    samples = run.fabric.to_device((low if domain == "low" else full).flatten(1))
-    components = principal_components(samples, config.latent_dim, seed=run.config.seed)
+    samples = run.fabric.to_device(embedding.linear_samples(low if domain == "low" else full))
+    components = principal_components(samples, embedding.latent_channels, seed=run.config.seed)
     residual = (components.total_variance - float(components.variances.sum())) / samples.shape[1]
     # Posterior noise as probabilistic PCA has it: a latent need be no sharper than what it leaves out.
     embedding.start_from(components, noise=max(residual, 1e-6) ** 0.5)
 
 
-def _groups(embedding: VectorEmbedding) -> list[dict[str, object]]:
-    linear = [embedding.mean, embedding.project, embedding.expand]
+def _groups(embedding: Embedding) -> list[dict[str, object]]:
+    linear = embedding.linear_parameters()
     others = [p for p in embedding.parameters() if all(p is not q for q in linear)]
     return [{"params": linear, "share": _LINEAR_SHARE}, {"params": others}]

@@ -75,8 +75,11 @@ def train(
         run = _prepare(config, data, out, report)
         if run.fabric.is_global_zero:
             _log_to_file(report, out)
-        embeddings = {domain: _embedding(run, domain) for domain in DOMAINS}
-        denoisers = {name: _denoiser(run, name, embeddings["full"]) for name in config.denoisers}
+        guide = config.embedding.guide
+        denoisers = {guide: _denoiser(run, guide, None)} if guide else {}
+        embeddings = {domain: _embedding(run, domain, denoisers.get(guide)) for domain in DOMAINS}
+        for name in config.denoisers:
+            denoisers[name] = denoisers.get(name) or _denoiser(run, name, embeddings["full"])
         _flows(run, embeddings, denoisers)
     except Cancelled:
         report.emit("cancelled", folder=str(out))
@@ -97,6 +100,7 @@ def _check(config: Config, out: Path, *, resume: bool) -> None:
     if not config.denoisers:
         raise ConfigError("the configuration names no denoiser", where=config.name)
     build_embedding(config)
+    _check_guide(config)
     for settings in config.denoisers.values():
         denoiser = build_denoiser(settings)
         for layer in settings.layers:
@@ -117,6 +121,33 @@ def _check(config: Config, out: Path, *, resume: bool) -> None:
             "the run in this folder has another configuration",
             where=out,
             hint="Choose another folder, or resume with the configuration it was started with.",
+        )
+
+
+def _check_guide(config: Config) -> None:
+    """A decoder that sees f(x) shows the invariances of f's layers only: f(x) is a function of their z."""
+    guide = config.embedding.guide
+    if not guide:
+        return
+    if guide not in config.denoisers:
+        raise ConfigError(
+            "no denoiser of this name to guide the decoder",
+            where=f"embedding, guide {guide!r}",
+            hint=f"There are {', '.join(config.denoisers)}.",
+        )
+    settings = config.denoisers[guide]
+    if settings.loss == "wgan-vgg" and settings.perceptual == "embedding" and not settings.weights:
+        raise ConfigError(
+            "the denoiser learns from the embedding that it is to guide",
+            where=f"embedding, guide {guide!r}",
+            hint='Train it with perceptual = "vgg19", or choose another guide.',
+        )
+    others = [name for name, other in config.denoisers.items() if other.layers and name != guide]
+    if others:
+        raise ConfigError(
+            f"the decoder is guided by {guide}, so the layers of {', '.join(others)} cannot be sampled",
+            where="embedding, guide",
+            hint="Train another model set for them.",
         )
 
 
@@ -184,13 +215,13 @@ def _log_to_file(report: Reporter, out: Path) -> None:
     report.listen(log)
 
 
-def _embedding(run: Run, domain: str) -> Any:
+def _embedding(run: Run, domain: str, guide: nn.Module | None) -> Any:
     return _finished(
         run,
         f"embedding {domain}",
         embedding_file(domain),
         lambda: build_embedding(run.config),
-        lambda: train_embedding(run, domain),
+        lambda: train_embedding(run, domain, guide),
     )
 
 
@@ -241,7 +272,7 @@ def _flows(run: Run, embeddings: dict[str, Any], denoisers: dict[str, nn.Module]
         if not wanted:
             run.report.skip(f"conditions {name}")
             continue
-        pool = pool or make_pool(run, embeddings)
+        pool = pool or make_pool(run, embeddings, denoisers)
         open_layers = list(dict.fromkeys(layer for layer, _ in wanted))
         conditions = make_conditions(run, pool, name, denoiser, open_layers, f"conditions {name}")
         for layer, domain in wanted:

@@ -10,14 +10,17 @@ from torch import Tensor, nn
 
 from ..builders import build_flow
 from ..config import DOMAINS
-from ..denoisers import representations
+from ..denoisers import reach, representations
 from ..embedding import Embedding, Posterior
-from ..flow import BlockPCA, LayerFlow, Ridge
+from ..flow import BlockPCA, GridRegression, LatentRegression, LayerFlow, Ridge
 from ..trust import batch_size
+from ..view import Region
 from .run import Run, seeded
 
 _ENCODED_AT_ONCE = 64
-_STEM_PATCHES = 96  # enough blocks (256 each at 128×128) for the stem's principal components
+_STEM_PATCHES = 96  # enough blocks (256 each of 8×8 pixels at 128×128) for the stem's principal components
+_REGRESSED_AT_ONCE = 16
+_MAX_NORM = 10.0  # of the gradient, for every cell of a latent
 
 
 @dataclass(frozen=True)
@@ -25,28 +28,56 @@ class LatentPool:
     """Patches drawn once, and their latents.
 
     Attributes:
-        low_dose: (P, 1, H, W), normalised: what the denoiser sees.
+        low_dose: (P, 1, H, W), normalised: what the denoiser sees, with a margin.
+        inner: the patches without the margin.
         posteriors: domain -> posterior of all patches' latents.
     """
 
     low_dose: Tensor
+    inner: Region
     posteriors: dict[str, Posterior]
 
 
 @torch.no_grad()
-def make_pool(run: Run, embeddings: Mapping[str, Embedding]) -> LatentPool:
-    """Draw the patches and encode them in both domains, with the same weighting of patients as everywhere."""
-    count, size = run.config.flow.patches, run.config.embedding.patch_size
-    low, full = run.patches.draw(count, size, generator=seeded(run.config.seed, "flow patches"))
+def make_pool(run: Run, embeddings: Mapping[str, Embedding], denoisers: Mapping[str, nn.Module]) -> LatentPool:
+    """Draw the patches and encode them in both domains, with the same weighting of patients as everywhere.
+
+    Embeddings of any size see patches with a margin as wide as what a denoiser reaches, which is cut off again:
+    latents and representations are then those of a patch inside an image.
+    """
+    size = run.config.embedding.patch_size
+    margin = _margin(run, next(iter(embeddings.values())), denoisers)
+    generator = seeded(run.config.seed, "flow patches")
+    low, full = run.patches.draw(run.config.flow.patches, size + 2 * margin, generator=generator)
     images = dict(zip(DOMAINS, (low, full), strict=True))
+    inner = Region(margin, margin, size, size)
     posteriors = {}
-    for domain in DOMAINS:
-        parts = [
-            embeddings[domain].encode(run.fabric.to_device(p)) for p in images[domain].split(_ENCODED_AT_ONCE)
-        ]
-        mean, std = (torch.cat([getattr(p, name) for p in parts]) for name in ("mean", "std"))
+    for domain, embedding in embeddings.items():
+        cells = _cells(inner, embedding)
+        parts = [embedding.encode(run.fabric.to_device(p)) for p in images[domain].split(_ENCODED_AT_ONCE)]
+        mean, std = (
+            torch.cat([cells.of(getattr(p, name)) if cells else getattr(p, name) for p in parts])
+            for name in ("mean", "std")
+        )
         posteriors[domain] = Posterior(mean, std)
-    return LatentPool(low, posteriors)
+    return LatentPool(low, inner, posteriors)
+
+
+def _margin(run: Run, embedding: Embedding, denoisers: Mapping[str, nn.Module]) -> int:
+    """Pixels, a multiple of the embedding's factor; 0 for an embedding of one size, or where slices have no room."""
+    if embedding.fixed_size:
+        return 0
+    reached = [reach(d, la) or 0 for name, d in denoisers.items() for la in run.config.denoisers[name].layers]
+    wanted = -(-max(reached, default=0) // embedding.factor) * embedding.factor
+    room = run.patches.margin(run.config.embedding.patch_size, wanted)
+    return room // embedding.factor * embedding.factor
+
+
+def _cells(inner: Region, embedding: Embedding) -> Region | None:
+    """The cells of a region; None: the latent is no grid."""
+    if embedding.fixed_size:
+        return None
+    return Region(*(side // embedding.factor for side in (inner.top, inner.left, inner.height, inner.width)))
 
 
 @dataclass(frozen=True)
@@ -56,12 +87,12 @@ class LayerConditions:
     Attributes:
         stem: fitted.
         features: its output for all patches, (P, k, h, w).
-        ridge: regression on these features.
+        ridge: regression of vector latents on these features.
     """
 
     stem: BlockPCA
     features: Tensor
-    ridge: Ridge
+    ridge: Ridge | None
 
 
 @torch.no_grad()
@@ -71,24 +102,28 @@ def make_conditions(
     """Conditions of all patches at several layers, with one pass through the denoiser."""
     size = batch_size(pool.low_dose.shape[-2] * pool.low_dose.shape[-1], run.fabric.device)
     untrained = {layer: build_flow(run.config, denoiser, layer).to(run.fabric.device) for layer in layers}
-    first = [
-        representations(denoiser, run.fabric.to_device(part), layers)
-        for part in pool.low_dose[:_STEM_PATCHES].split(size)
-    ]
+
+    def inner(part: Tensor) -> dict[str, Tensor]:
+        found = representations(denoiser, run.fabric.to_device(part), layers)
+        return {layer: pool.inner.scaled(part.shape[-1] // z.shape[-1]).of(z) for layer, z in found.items()}
+
+    first = [inner(part) for part in pool.low_dose[:_STEM_PATCHES].split(size)]
     for layer in layers:
         explained = untrained[layer].stem.fit([z[layer] for z in first], seed=run.config.seed)
         run.report.metric(stage, 0, **{f"explained variance, {name} layer {layer}": explained})
     del first
     outputs: dict[str, list[Tensor]] = {layer: [] for layer in layers}
     for number, part in enumerate(parts := pool.low_dose.split(size)):
-        for layer, z in representations(denoiser, run.fabric.to_device(part), layers).items():
-            outputs[layer].append(untrained[layer].stem(z))
+        for layer, z in inner(part).items():
+            outputs[layer].append(untrained[layer].condition(z))
         run.report.progress(stage, (number + 1) / len(parts))
     conditions = {}
     for layer, flow in untrained.items():
-        features = torch.cat(outputs.pop(layer))
-        flow.regression.importance.copy_(flow.stem.importance[: flow.regression.features])
-        conditions[layer] = LayerConditions(flow.stem, features, Ridge(flow.regression.rows(features)))
+        features, ridge = torch.cat(outputs.pop(layer)), None
+        if isinstance(flow.regression, LatentRegression):
+            flow.regression.importance.copy_(flow.stem.importance[: flow.regression.features])
+            ridge = Ridge(flow.regression.rows(features))
+        conditions[layer] = LayerConditions(flow.stem, features, ridge)
     return conditions
 
 
@@ -97,17 +132,12 @@ def train_flow(
 ) -> LayerFlow:
     """The linear part in closed form, then maximum likelihood of what it leaves: NLL under N(0, 1), nats.
 
-    Latents are drawn from their posterior. The flow learns on residuals of patches that did not take part in
-    their own prediction, so that it sees what it will see on patches of other patients.
+    Latents are drawn from their posterior.
     """
     config = run.config.flow
     trained = build_flow(run.config, denoiser, layer).to(conditions.features.device)
     trained.stem.load_state_dict(conditions.stem.state_dict())
-    weight, bias, predicted = conditions.ridge.solve(latents.mean)
-    with torch.no_grad():
-        trained.regression.importance.copy_(conditions.stem.importance[: trained.regression.features])
-        trained.regression.weight.copy_(weight)
-        trained.regression.bias.copy_(bias)
+    predicted = _regress(trained, conditions, latents.mean)
     left = float((latents.mean - predicted).square().mean() / latents.mean.var())
     run.report.metric(stage, 0, linearly_unexplained=left)
     history = trained.flow.fit(
@@ -118,8 +148,33 @@ def train_flow(
         batch_size=min(config.batch_size, len(conditions.features)),
         learning_rate=config.learning_rate,
         weight_decay=config.weight_decay,
+        max_norm=_MAX_NORM * latents.mean[0, 0].numel(),
         seed=run.config.seed,
         progress=lambda step, loss: run.report.progress(stage, step / config.steps),
     )
     run.report.metric(stage, config.steps, nll=history[-1])
     return trained.eval().requires_grad_(False)
+
+
+@torch.no_grad()
+def _regress(trained: LayerFlow, conditions: LayerConditions, latents: Tensor) -> Tensor:
+    """Set the linear part and return what it predicts, as it would for patches that it has not seen.
+
+    For vectors, every patch is predicted by a regression that it took no part in: on its own residuals, which are
+    far smaller, the flow would learn to be far too sure. Grids have so many cells that this makes no difference.
+    """
+    regression = trained.regression
+    if isinstance(regression, GridRegression):
+        pairs = list(
+            zip(
+                conditions.features.split(_REGRESSED_AT_ONCE), latents.split(_REGRESSED_AT_ONCE), strict=True
+            )
+        )
+        regression.fit(pairs)
+        return torch.cat([regression(h) for h, _ in pairs])
+    assert isinstance(regression, LatentRegression) and conditions.ridge is not None  # as built
+    weight, bias, predicted = conditions.ridge.solve(latents)
+    regression.importance.copy_(conditions.stem.importance[: regression.features])
+    regression.weight.copy_(weight)
+    regression.bias.copy_(bias)
+    return predicted

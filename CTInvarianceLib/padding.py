@@ -1,0 +1,23 @@
+"""Images whose sides do not divide: continued at the right and the bottom, and cut again behind the network."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def round_up(length: int, multiple: int) -> int:
+    """The smallest multiple that is not below a length."""
+    return -(-length // multiple) * multiple
+
+
+def pad_to(maps: Tensor, rows: int, columns: int) -> Tensor:
+    """Maps (N, C, H, W) continued to (N, C, rows, columns) by repeating the last row and the last column."""
+    below, right = rows - maps.shape[-2], columns - maps.shape[-1]
+    return F.pad(maps, (0, right, 0, below), mode="replicate") if below or right else maps
+
+
+def pad_to_multiple(maps: Tensor, multiple: int) -> Tensor:
+    """Maps (N, C, H, W) continued until both sides are multiples."""
+    rows, columns = maps.shape[-2:]
+    return pad_to(maps, round_up(rows, multiple), round_up(columns, multiple))

@@ -1,0 +1,114 @@
+"""A region of an image, seen by a denoiser together with its surroundings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Self
+
+from torch import Tensor, nn
+
+from .denoisers import representation
+from .errors import VolumeError
+
+_LEAST_WINDOW = 64  # pixels; on smaller images, libraries sum a convolution in another order, with other last bits (measured)
+
+
+@dataclass(frozen=True)
+class Region:
+    """Rows top … top + height − 1 and columns left … left + width − 1 of an image, pixels."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+    @classmethod
+    def whole(cls, image: Tensor) -> Self:
+        """All of an image (…, H, W)."""
+        return cls(0, 0, *image.shape[-2:])
+
+    def check(self, rows: int, columns: int) -> None:
+        """Raise VolumeError where the region is empty or reaches out of an image of that size."""
+        inside = 0 <= self.top <= rows - self.height and 0 <= self.left <= columns - self.width
+        if min(self.height, self.width) < 1 or not inside:
+            raise VolumeError(
+                f"the region of {self.height}×{self.width} pixels at row {self.top}, column {self.left} is not "
+                f"inside an image of {rows}×{columns}",
+                hint="Choose a region that lies inside the image.",
+            )
+
+    def grown(self, pixels: int | None, rows: int, columns: int) -> Region:
+        """The region and so many pixels around it, as far as an image of that size goes; None: all of it."""
+        if pixels is None:
+            return Region(0, 0, rows, columns)
+        top, left = max(0, self.top - pixels), max(0, self.left - pixels)
+        bottom = min(rows, self.top + self.height + pixels)
+        right = min(columns, self.left + self.width + pixels)
+        return Region(top, left, bottom - top, right - left)
+
+    def enlarged(self, factor: int) -> Region:
+        """The region on a grid that is `factor` times as fine."""
+        return Region(*(factor * length for length in (self.top, self.left, self.height, self.width)))
+
+    def scaled(self, stride: int) -> Region:
+        """The region on a grid whose cells have `stride` pixels; cells that lie in it partly count."""
+        top, left = self.top // stride, self.left // stride
+        bottom, right = -(-(self.top + self.height) // stride), -(-(self.left + self.width) // stride)
+        return Region(top, left, bottom - top, right - left)
+
+    def of(self, maps: Tensor) -> Tensor:
+        """The region's part of images (…, H, W)."""
+        return maps[..., self.top : self.top + self.height, self.left : self.left + self.width]
+
+
+@dataclass(frozen=True)
+class View:
+    """A region in its window: as much of the image around it as the denoiser needs.
+
+    What is computed of the window and cut to the region is what the whole image would give there: the window ends
+    where the image ends, so a convolution sees zeros where it would see them, and nowhere else.
+
+    Attributes:
+        window: (N, 1, H, W), normalised.
+        inner: the region inside the window.
+    """
+
+    window: Tensor
+    inner: Region
+
+    @classmethod
+    def of(cls, images: Tensor, region: Region, reach: int | None) -> Self:
+        """The region of images (N, 1, H, W) with a window of `reach` pixels more; None: all of the image."""
+        rows, columns = images.shape[-2:]
+        around = region.grown(reach, rows, columns)
+        while min(around.height, around.width) < _LEAST_WINDOW and (around.height, around.width) != (rows, columns):
+            around = around.grown(8, rows, columns)
+        inner = Region(region.top - around.top, region.left - around.left, region.height, region.width)
+        return cls(around.of(images), inner)
+
+    @property
+    def region(self) -> Tensor:
+        """The region of the images, (N, 1, h, w)."""
+        return self.inner.of(self.window)
+
+    def with_region(self, images: Tensor) -> Tensor:
+        """Windows with other images (n, 1, h, w) in place of the region: (n, 1, H, W)."""
+        if images.shape[-2:] == self.window.shape[-2:]:
+            return images
+        windows = self.window.expand(len(images), -1, -1, -1).clone()
+        self.inner.of(windows).copy_(images)
+        return windows
+
+    def representation(self, denoiser: nn.Module, layer: str, images: Tensor | None = None) -> Tensor:
+        """Φ at the region, (n, C, h, w): of the window as it is, or with other images in place of the region."""
+        return self._at_region(images, lambda windows: representation(denoiser, windows, layer))
+
+    def denoised(self, denoiser: nn.Module) -> Tensor:
+        """f at the region, (N, 1, h, w)."""
+        return self._at_region(None, lambda windows: denoiser(windows))
+
+    def _at_region(self, images: Tensor | None, network: Callable[[Tensor], Tensor]) -> Tensor:
+        windows = self.window if images is None else self.with_region(images)
+        maps = network(windows)
+        return self.inner.scaled(self.window.shape[-1] // maps.shape[-1]).of(maps)
