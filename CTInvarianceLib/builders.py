@@ -102,7 +102,7 @@ def _vector_flow(config: Config, z: Tensor, layer: str) -> LayerFlow:
 def _grid_flow(config: Config, z: Tensor, layer: str) -> LayerFlow:
     settings, factor, size = config.flow, config.embedding.factor, config.embedding.patch_size
     stride = size // z.shape[-1]
-    if z.shape[2:] != (size // stride, size // stride) or factor % stride and stride % factor:
+    if z.shape[2:] != (size // stride, size // stride) or (factor % stride and stride % factor):
         raise LayerError(
             f"maps of {z.shape[2]}×{z.shape[3]} cells for {size}×{size} pixels do not fit cells of {factor} pixels",
             where=repr(layer),

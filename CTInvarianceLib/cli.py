@@ -86,9 +86,21 @@ def _parser() -> argparse.ArgumentParser:
     _add_models(sample)
     sample.add_argument("--layer", required=True)
     sample.add_argument("--domain", choices=DOMAINS, default="low")
-    sample.add_argument("--slice", type=int, default=None, help="index of the slice (the middle one)")
+    sample.add_argument("--slice", type=int, default=None, help="index of the (first) slice (the middle)")
+    sample.add_argument("--slices", type=int, default=1, metavar="COUNT", help="a slab of so many slices (1)")
     sample.add_argument(
         "--center", type=int, nargs=2, metavar=("ROW", "COLUMN"), help="of the patch (image centre)"
+    )
+    sample.add_argument(
+        "--size",
+        type=int,
+        nargs="+",
+        metavar="PIXELS",
+        help="sides of the patch, or ROWS COLUMNS (what the models were trained on); spatial embeddings only",
+    )
+    sample.add_argument("--whole", action="store_true", help="whole slices; spatial embeddings only")
+    sample.add_argument(
+        "--tile", type=int, metavar="PIXELS", help="work in tiles, where memory is short; same result"
     )
     sample.add_argument("-n", type=int, default=250, help="number of samples (250)")
     sample.add_argument("--seed", type=int, default=0)

@@ -11,12 +11,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from .config import Config, preset, read_config
 from .console import Console, show_table
 from .errors import ConfigError, ModelsError, VolumeError
 from .pairs import SeriesPair, find_pairs
 from .protocol import Reporter
-from .volume import CTVolume
 from .volume_files import read_volume, writable_suffix, write_volume
 
 
@@ -117,58 +118,55 @@ def denoise(options: Namespace) -> None:
 
 
 def sample(options: Namespace) -> None:
-    """Sample a layer's invariances at a patch."""
+    """Sample a layer's invariances at a patch, or in whole slices."""
     from .models import Models
+    from .place import Place
     from .results import write_samples
 
     models, volume = Models.load(options.models), read_volume(options.volume)
-    trained = models.trained_layer(options.denoiser, options.layer, options.domain)
-    patch, centre = cut_patch(volume, trained.embedding.patch_size, options.slice, options.center)
+    embedding = models.trained_layer(options.denoiser, options.layer, options.domain).embedding
+    sides = _sides(options, embedding.patch_size)
+    place = Place.choose(volume, sides, first=options.slice, count=options.slices, centre=options.center)
+    seen, region = place.seen(volume, alone=embedding.fixed_size)
     start = time.perf_counter()
-    samples = models.sample(
-        patch.hu[0], options.denoiser, options.layer, options.n, options.domain, options.seed
+    slab = models.sample_slab(
+        seen,
+        options.denoiser,
+        options.layer,
+        options.n,
+        options.domain,
+        options.seed,
+        region=region,
+        tile=options.tile,
     )
     seconds = time.perf_counter() - start
-    origin = {
-        "volume": str(options.volume),
-        "slice": centre[0],
-        "center": centre[1:],
-        "models": str(options.models),
-    }
-    write_samples(samples, patch, Path(options.out), denoiser=options.denoiser, **origin)
-    r = samples.consistency
-    print(
-        f"{options.n} samples in {seconds:.1f} s, R = {r.mean():.3f} ± {r.std():.3f}, written to {options.out}"
+    origin = {"volume": str(options.volume), **place.to_dict(), "models": str(options.models)}
+    write_samples(
+        slab,
+        place.cut(volume),
+        Path(options.out),
+        denoiser=options.denoiser,
+        embedding=embedding.kind,
+        **origin,
     )
+    r = np.concatenate([samples.consistency for samples in slab])
+    drawn = f"{options.n} samples" + (f" of each of {place.count} slices" if place.count > 1 else "")
+    print(f"{drawn} in {seconds:.1f} s, R = {r.mean():.3f} ± {r.std():.3f}, written to {options.out}")
 
 
-def cut_patch(
-    volume: CTVolume, size: int, index: int | None, centre: tuple[int, int] | None
-) -> tuple[CTVolume, tuple[int, int, int]]:
-    """The patch of `size` pixels around a pixel, as a volume at its true place, and (slice, row, column) of it.
-
-    Raises:
-        VolumeError: the slice does not exist, or the patch reaches out of the image.
-    """
-    slices, rows, columns = volume.hu.shape
-    index = slices // 2 if index is None else index
-    row, column = centre or (rows // 2, columns // 2)
-    top, left = row - size // 2, column - size // 2
-    where = f"slice {index}, row {row}, column {column}"
-    if not 0 <= index < slices:
-        raise VolumeError(f"there are slices 0 to {slices - 1}", where=where)
-    if min(rows, columns) < size:
-        raise VolumeError(
-            f"slices of {rows}×{columns} pixels are smaller than the patch of {size}×{size}",
-            where=volume.source,
-        )
-    if not (0 <= top <= rows - size and 0 <= left <= columns - size):
-        low, high_row, high_column = size // 2, rows - size + size // 2, columns - size + size // 2
-        hint = f"Choose a row from {low} to {high_row} and a column from {low} to {high_column}."
-        raise VolumeError(
-            f"the patch of {size}×{size} pixels reaches out of the image", where=where, hint=hint
-        )
-    return volume.crop(index, slice(top, top + size), slice(left, left + size)), (index, row, column)
+def _sides(options: Namespace, trained: int) -> tuple[int, int] | None:
+    """Rows and columns of what is asked about; None: whole slices."""
+    if options.whole:
+        if options.size or options.center:
+            raise VolumeError(
+                "--whole is the whole slice, --size and --center choose a part of it",
+                hint="Leave one of them away.",
+            )
+        return None
+    sides = options.size or [trained]
+    if len(sides) > 2:
+        raise VolumeError(f"--size has {len(sides)} numbers", hint="Give PIXELS, or ROWS COLUMNS.")
+    return sides[0], sides[-1]
 
 
 def evaluate(options: Namespace) -> None:

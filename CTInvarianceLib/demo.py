@@ -13,12 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from .atomic import writing
-from .commands import cut_patch
 from .config import DOMAINS, preset
 from .montage import draw_montage
+from .place import Place
 from .protocol import Event, OnEvent, Reporter
 from .results import table, write_samples
 from .volume import CTVolume
@@ -43,11 +41,12 @@ class DemoSummary:
 
 @dataclass(frozen=True)
 class _Case:
-    """A patch to ask about."""
+    """A patch to ask about, in a volume that may have a full-dose partner."""
 
     name: str
-    patch: CTVolume
-    full_dose: np.ndarray | None
+    place: Place
+    volume: CTVolume
+    full_dose: CTVolume | None
     domains: tuple[str, ...]
 
 
@@ -101,28 +100,30 @@ def _cases(data: Path, models: Models) -> list[_Case]:
     size = models.config.embedding.patch_size
     unseen = models.manifest["patients"]["validation"]
     patient = next((name for name in unseen if name.endswith("chest")), unseen[0])
-    volumes = {dose: read_volume(data / f"{patient}.{dose}.nrrd") for dose in DOMAINS}
-    _, rows, columns = volumes["low"].hu.shape
+    low, full = (read_volume(data / f"{patient}.{dose}.nrrd") for dose in DOMAINS)
+    _, rows, columns = low.shape
     centre = (rows // 2, columns // 3)  # outline, ribs, a lung, and the spine at the edge
-    low, full = (cut_patch(volumes[dose], size, None, centre)[0] for dose in DOMAINS)
     real = read_volume(str(get_testdata_file("CT_small.dcm")))
-    patch, _ = cut_patch(real, size, None, None)
-    return [_Case("phantom", low, full.hu[0], DOMAINS), _Case("CT_small", patch, None, ("low",))]
+    return [
+        _Case("phantom", Place.choose(low, (size, size), centre=centre), low, full, DOMAINS),
+        _Case("CT_small", Place.choose(real, (size, size)), real, None, ("low",)),
+    ]
 
 
 def _sample_layers(models: Models, case: _Case, name: str, out: Path) -> list[dict[str, Any]]:
     """Sample every layer of a denoiser at a patch; files, one montage a domain, and rows for the table."""
     rows = []
+    alone, geometry = models.embedding("low").module.fixed_size, case.place.cut(case.volume)
+    seen, region = case.place.seen(case.volume, alone=alone)
+    full = None if case.full_dose is None else case.place.seen(case.full_dose, alone=alone)[0][0]
     for domain in case.domains:
         montage = []
         for layer in models.layers(name):
-            samples = models.sample(
-                case.patch.hu[0], name, layer, _SAMPLES, domain, full_dose_hu=case.full_dose
-            )
+            samples = models.sample(seen[0], name, layer, _SAMPLES, domain, full_dose_hu=full, region=region)
             folder = out / "samples" / f"{case.name}-{name}-{layer}-{domain}"
-            write_samples(samples, case.patch, folder, denoiser=name, volume=case.name)
+            write_samples([samples], geometry, folder, denoiser=name, volume=case.name)
             montage.append((f"layer {layer}", samples))
-            numbers = table(samples, denoiser=name)
+            numbers = table([samples], denoiser=name)
             rows.append(
                 {
                     "image": case.name,

@@ -113,22 +113,28 @@ def _prepare(trained: TrainedLayer, view: View, tile: int | None) -> tuple[Map, 
     embedding, flow = trained.embedding, trained.flow
     if embedding.fixed_size or not isinstance(flow.flow, ConvolutionalFlow):
         if tile is not None:
-            raise VolumeError("this embedding cannot be worked off in tiles", hint="Leave the tile's size away.")
-        return flow.inverse_given, embedding.decode, flow.condition(view.representation(trained.denoiser, trained.layer))
+            raise VolumeError(
+                "this embedding cannot be worked off in tiles", hint="Leave the tile's size away."
+            )
+        return (
+            flow.inverse_given,
+            embedding.decode,
+            flow.condition(view.representation(trained.denoiser, trained.layer)),
+        )
     grid = _latent_shape(trained, view.inner.height, view.inner.width)[1:]
     if tile is None:
         z = view.representation(trained.denoiser, trained.layer)
         return flow.inverse_given, embedding.decode, flow.condition(z, (grid[0], grid[1]))
     if tile < 1:
         raise VolumeError(f"tiles of {tile} pixels cannot be made", hint="Give 64 or more.")
-    multiple, halo = flow.flow.multiple, flow.flow.radius
+    multiple, halo, reached = flow.flow.multiple, flow.flow.radius, embedding.radius
     side = round_up(-(-tile // embedding.factor), multiple)
 
     def invert(v: Tensor, h: Tensor) -> Tensor:
         return by_tiles(flow.inverse_given, (v, h.expand(len(v), -1, -1, -1)), side=side, halo=halo)
 
     def decode(*inputs: Tensor) -> Tensor:
-        return by_tiles(embedding.decode, inputs, side=side, halo=embedding.radius, enlarge=embedding.factor)
+        return by_tiles(embedding.decode, inputs, side=side, halo=reached, enlarge=embedding.factor)
 
     return invert, decode, _tiled_condition(trained, view, (grid[0], grid[1]), side)
 
@@ -163,7 +169,9 @@ def _guide(trained: TrainedLayer, view: View, shape: tuple[int, ...]) -> Tensor 
     if not trained.embedding.guided:
         return None
     guide = view.denoised(trained.denoiser)
-    return guide if len(shape) == 1 else pad_to(guide, *(side * trained.embedding.factor for side in shape[1:]))
+    return (
+        guide if len(shape) == 1 else pad_to(guide, *(side * trained.embedding.factor for side in shape[1:]))
+    )
 
 
 def _noise(shape: tuple[int, ...], n: int, seed: int) -> Tensor:

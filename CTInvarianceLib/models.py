@@ -25,8 +25,8 @@ from .atomic import writing
 from .builders import build_denoiser, build_embedding, build_flow
 from .config import DOMAINS, Config, config_from_dict
 from .denoisers import layers
-from .embedding import Embedding, Posterior
 from .drawing import TrainedLayer
+from .embedding import Embedding, Posterior
 from .errors import LayerError, ModelsError, VolumeError
 from .flow import LayerFlow
 from .normalization import denormalize, normalize
@@ -290,10 +290,13 @@ class Models:
             VolumeError: see `sampling.sample_invariances`.
         """
         trained = self.trained_layer(denoiser, layer, domain)
-        slab, full = np.asarray(patch_hu)[None], None if full_dose_hu is None else np.asarray(full_dose_hu)[None]
-        return sample_invariances(
-            trained, slab, n=n, seed=seed, region=region, full_dose_hu=full, tile=tile
-        )[0]
+        slab, full = (
+            np.asarray(patch_hu)[None],
+            None if full_dose_hu is None else np.asarray(full_dose_hu)[None],
+        )
+        return sample_invariances(trained, slab, n=n, seed=seed, region=region, full_dose_hu=full, tile=tile)[
+            0
+        ]
 
     def sample_slab(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 WINDOWS = {"wide": (-250.0, 1500.0), "abdomen": (50.0, 400.0), "head": (40.0, 80.0)}
 """CT windows, centre and width in HU; "wide" shows lung, soft tissue and most bone at once."""
 
-_SHOWN = 4  # samples per row
-_LUNG_HU, _LUNG_FRACTION = -500.0, 0.05
+_SAMPLES, _SAMPLES_OF_LARGE, _LARGE = 4, 2, 256  # samples per row; of images with more pixels a side fewer
+_DPI, _MOST_DPI = 130, 220
+_AIR_HU, _LUNG_HU, _LUNG_FRACTION = -900.0, -500.0, 0.05
 
 
 def ct_window(image_hu: np.ndarray) -> tuple[float, float]:
@@ -29,23 +30,23 @@ def ct_window(image_hu: np.ndarray) -> tuple[float, float]:
 def draw_montage(
     rows: Sequence[tuple[str, Samples]], path: Path, *, title: str, window: tuple[float, float] | None = None
 ) -> None:
-    """Write a PNG with one row per layer.
+    """Write a PNG with one row per layer or slice.
 
     Args:
-        rows: label and samples; all of one patch and one domain.
+        rows: label and samples; all of one size and one domain.
         path: of the PNG.
         title: above everything.
-        window: centre and width, HU; None: what suits the patch.
+        window: centre and width, HU; None: what suits the patches.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    centre, width = window or ct_window(rows[0][1].patch)
+    centre, width = window or _window([samples.patch for _, samples in rows])
     limits = {"cmap": "gray", "vmin": centre - width / 2, "vmax": centre + width / 2}
     spread = max(float(np.percentile(samples.std, 99.5)) for _, samples in rows)
     headings = _headings(rows[0][1])
-    sheet = _Sheet(len(rows), len(headings))
-    figure = Figure(figsize=(sheet.width, sheet.height), dpi=130, facecolor="white")
+    sheet = _Sheet.of(rows[0][1].patch.shape, len(rows), len(headings))
+    figure = Figure(figsize=(sheet.width, sheet.height), dpi=sheet.dpi, facecolor="white")
     FigureCanvasAgg(figure)
     for row, (label, samples) in enumerate(rows):
         for column, image in enumerate(_grey_images(samples)):
@@ -68,35 +69,47 @@ def draw_montage(
 
 @dataclass(frozen=True)
 class _Sheet:
-    """Places on the page, in inches: a grid of square cells, colour bars at the right."""
+    """Places on the page, in inches: a grid of cells of the images' proportions, colour bars at the right."""
 
     rows: int
     columns: int
+    cell_width: float
+    cell_height: float
+    dpi: float
     cell_side: ClassVar[float] = 1.5
+    least_side: ClassVar[float] = 1.1  # as much as the words above and beside a cell take
     gap: ClassVar[float] = 0.04
     left: ClassVar[float] = 0.62
     top: ClassVar[float] = 0.58
     bottom: ClassVar[float] = 0.08
     bars: ClassVar[float] = 1.35
 
+    @classmethod
+    def of(cls, shape: tuple[int, ...], rows: int, columns: int) -> Self:
+        """For images (H, W): the larger they are, the more dots an inch has, and with it the words."""
+        longest = max(shape)
+        height, width = (max(cls.cell_side * side / longest, cls.least_side) for side in shape)
+        dpi = min(max(_DPI, longest / cls.cell_side), _MOST_DPI)
+        return cls(rows, columns, width, height, dpi)
+
     @property
     def width(self) -> float:
-        return self.left + self.columns * (self.cell_side + self.gap) + self.bars
+        return self.left + self.columns * (self.cell_width + self.gap) + self.bars
 
     @property
     def height(self) -> float:
-        return self.top + self.rows * (self.cell_side + self.gap) + self.bottom
+        return self.top + self.rows * (self.cell_height + self.gap) + self.bottom
 
     def cell(self, figure: Any, row: int, column: int) -> Any:
-        x = self.left + column * (self.cell_side + self.gap)
-        y = self.height - self.top - (row + 1) * (self.cell_side + self.gap) + self.gap
-        axis = self._axes(figure, x, y, self.cell_side, self.cell_side)
+        x = self.left + column * (self.cell_width + self.gap)
+        y = self.height - self.top - (row + 1) * (self.cell_height + self.gap) + self.gap
+        axis = self._axes(figure, x, y, self.cell_width, self.cell_height)
         axis.set_xticks([])
         axis.set_yticks([])
         return axis
 
     def bar(self, figure: Any, number: int) -> Any:
-        x = self.left + self.columns * (self.cell_side + self.gap) + 0.06 + 0.62 * number
+        x = self.left + self.columns * (self.cell_width + self.gap) + 0.06 + 0.62 * number
         y = self.bottom + self.gap
         return self._axes(figure, x, y, 0.09, self.height - self.top - y)
 
@@ -105,14 +118,23 @@ class _Sheet:
         return figure.add_axes((x / w, y / h, width / w, height / h))
 
 
+def _window(patches: Sequence[np.ndarray]) -> tuple[float, float]:
+    """`ct_window` of several images; the air around a patient is no reason to show lungs."""
+    return ct_window(np.stack([np.where(patch > _AIR_HU, patch, 0) for patch in patches]))
+
+
 def _headings(samples: Samples) -> list[str]:
     embedded = "D(E(x))" if samples.domain == "low" else "D(E(y))"
-    shown = [f"sample {i + 1}" for i in range(min(_SHOWN, len(samples.images)))]
+    shown = [f"sample {i + 1}" for i in range(len(_shown(samples)))]
     return ["image x", "denoised f(x)", embedded, *shown, "mean", "standard deviation"]
 
 
 def _grey_images(samples: Samples) -> list[np.ndarray]:
-    return [samples.patch, samples.denoised, samples.embedded, *samples.images[:_SHOWN], samples.mean]
+    return [samples.patch, samples.denoised, samples.embedded, *_shown(samples), samples.mean]
+
+
+def _shown(samples: Samples) -> np.ndarray:
+    return samples.images[: _SAMPLES if max(samples.patch.shape) <= _LARGE else _SAMPLES_OF_LARGE]
 
 
 def _mean_r(samples: Samples) -> str:

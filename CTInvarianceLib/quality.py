@@ -49,8 +49,8 @@ def evaluate(
     Returns:
         "denoising": RMSE (HU), PSNR (dB) and SSIM of every denoiser, and of the low dose as it is, against
         the full dose. "embedding": RMSE (HU) of D(E(·)) per domain, beside that of the image shrunk to as many
-        numbers and enlarged again, and the KL divergence. "layers": consistency R of every layer's samples, and of samples drawn with
-        another patch's z, the control: from about 0.7 to 1.
+        numbers and enlarged again, numbers per pixel, and KL divergence. "layers": consistency R of every layer's
+        samples, and of samples drawn with another patch's z, the control: from about 0.7 to 1.
 
     Raises:
         DataError: nothing but training patients.
@@ -123,26 +123,32 @@ def _embedding(models: Models, domain: str, low: Tensor, full: Tensor) -> Row:
         "rmse_hu": rmse_hu(decoded, x),
         "shrunk_rmse_hu": rmse_hu(shrink_and_enlarge(x, numbers), x),
         "numbers_per_pixel": numbers / x[0].numel(),
-        "kl_nats_per_pixel": float(kl_divergence(posterior.mean, 2 * posterior.std.log()).mean()) / x[0].numel(),
+        "kl_nats_per_pixel": float(kl_divergence(posterior.mean, 2 * posterior.std.log()).mean())
+        / x[0].numel(),
     }
 
 
 def _layer(trained: TrainedLayer, low: Tensor, full: Tensor, seed: int) -> Row:
     """R of samples with the right z, and with the z of the next patch."""
-    right, shuffled, spread = [], [], []
+    right: list[float] = []
+    shuffled: list[float] = []
+    spread: list[float] = []
     for i in range(_TRUSTED_PATCHES):
         x = low[i : i + 2].to(trained.unrelated)
         drawn = draw(trained, trained.view(x, Region.whole(x)), n=_SAMPLES, seeds=(seed, seed))
         view = trained.view(x[:1], Region.whole(x))
         own = (low if trained.domain == "low" else full)[i : i + 1].to(x)
-        target = {
-            "z": view.representation(trained.denoiser, trained.layer),
-            "embedded": trained.embed(own, view),
-            "unrelated": trained.unrelated,
-        }
         images, others = drawn.images[:, :, None]
-        right.append(consistency(trained.denoiser, trained.layer, images=images, **target).values.mean())
-        shuffled.append(consistency(trained.denoiser, trained.layer, images=others, **target).values.mean())
+        for drawn_images, found in ((images, right), (others, shuffled)):
+            checked = consistency(
+                trained.denoiser,
+                trained.layer,
+                z=view.representation(trained.denoiser, trained.layer),
+                images=drawn_images,
+                embedded=trained.embed(own, view),
+                unrelated=trained.unrelated,
+            )
+            found.append(checked.values.mean())
         spread.append(float(denormalize(images).std(0).mean()))
     return {
         "layer": trained.layer,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,42 +18,67 @@ from .volume_files import write_sequence, write_volume
 if TYPE_CHECKING:
     from .sampling import Samples
 
+_MOST_ROWS = 24  # of a picture
+
 
 def write_samples(
-    samples: Samples, geometry: CTVolume, folder: Path, *, denoiser: str, **origin: Any
+    slab: Sequence[Samples], geometry: CTVolume, folder: Path, *, denoiser: str, **origin: Any
 ) -> None:
     """Write `samples.seq.nrrd`, `mean.nrrd`, `std.nrrd`, `montage.png` and `table.json`.
 
     Args:
-        samples: what was sampled.
-        geometry: the patch as a volume of one slice, at its place in the patient.
+        slab: what was sampled, slice by slice.
+        geometry: what was asked about as a volume of as many slices, at its place in the patient.
         folder: made if need be.
         denoiser: its name.
-        origin: what else the table is to say of where the samples come from.
+        origin: what else the table is to say of where the samples come from; `slice`: index of the first one.
 
     Raises:
         VolumeError: the place cannot be written to.
     """
-    write_sequence(samples.images, geometry, folder / "samples.seq.nrrd")
-    write_volume(geometry.with_hu(samples.mean[None]), folder / "mean.nrrd")
-    write_volume(geometry.with_hu(samples.std[None]), folder / "std.nrrd")
-    title = f"{denoiser}, layer {samples.layer}, {samples.domain}-dose domain"
-    draw_montage([(f"layer {samples.layer}", samples)], folder / "montage.png", title=title)
+    count = range(len(slab[0].images))
+    volumes = [[samples.images[i] for samples in slab] for i in count]  # views, no copies
+    write_sequence(volumes, geometry, folder / "samples.seq.nrrd")
+    for name in ("mean", "std"):
+        maps = np.stack([getattr(samples, name) for samples in slab])
+        write_volume(geometry.with_hu(maps), folder / f"{name}.nrrd")
+    first = slab[0]
+    title = f"{denoiser}, layer {first.layer}, {first.domain}-dose domain"
+    draw_montage(_rows(slab, origin.get("slice", 0)), folder / "montage.png", title=title)
     with writing(folder / "table.json") as part:
-        part.write_text(json.dumps(table(samples, denoiser=denoiser, **origin), indent=1), "utf-8")
+        part.write_text(json.dumps(table(slab, denoiser=denoiser, **origin), indent=1), "utf-8")
 
 
-def table(samples: Samples, *, denoiser: str, **origin: Any) -> dict[str, Any]:
-    """The numbers of a draw, as plain values."""
-    r = samples.consistency
-    return {
+def _rows(slab: Sequence[Samples], first: int) -> list[tuple[str, Samples]]:
+    """Labelled rows of the picture: every slice, or of many some at equal distances."""
+    if len(slab) == 1:
+        return [(f"layer {slab[0].layer}", slab[0])]
+    shown = np.linspace(0, len(slab) - 1, min(len(slab), _MOST_ROWS)).round().astype(int)
+    return [(f"slice {first + k}", slab[k]) for k in shown]
+
+
+def table(slab: Sequence[Samples], *, denoiser: str, **origin: Any) -> dict[str, Any]:
+    """The numbers of a draw, as plain values; of several slices a list, `slices`, with those of every one."""
+    first = slab[0]
+    facts = {
         "program": f"CTInvariance {__version__}",
         "denoiser": denoiser,
-        "layer": samples.layer,
-        "domain": samples.domain,
-        "n": len(samples.images),
-        "seed": samples.seed,
+        "layer": first.layer,
+        "domain": first.domain,
+        "n": len(first.images),
+        "seed": first.seed,
         **origin,
+    }
+    if len(slab) == 1:
+        return {**facts, **_figures(first)}
+    index = origin.get("slice", 0)
+    slices = [{"slice": index + k, "seed": own.seed, **_figures(own)} for k, own in enumerate(slab)]
+    return {**facts, "slices": slices}
+
+
+def _figures(samples: Samples) -> dict[str, Any]:
+    r = samples.consistency
+    return {
         "consistency": {
             "mean": float(r.mean()),
             "std": float(r.std()),

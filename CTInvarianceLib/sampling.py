@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -50,12 +51,12 @@ class Samples:
     domain: str
     seed: int
 
-    @property
+    @cached_property
     def mean(self) -> np.ndarray:
         """(H, W), HU."""
         return np.asarray(self.images.mean(axis=0))
 
-    @property
+    @cached_property
     def std(self) -> np.ndarray:
         """(H, W), HU: how far the samples differ, pixel by pixel."""
         return np.asarray(self.images.std(axis=0, ddof=1 if len(self.images) > 1 else 0))
@@ -112,7 +113,7 @@ def sample_invariances(
         )
         result.append(
             Samples(
-                patch=np.asarray(region.of(np.asarray(images_hu[k], np.float32))),
+                patch=region.of(torch.as_tensor(np.asarray(images_hu[k], np.float32))).numpy(),
                 denoised=to_hu(denoised[k, 0]),
                 target=to_hu(target[k, 0]),
                 embedded=to_hu(embedded[k, 0]),

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from .denoisers import representation
 from .errors import VolumeError
 
-_LEAST_WINDOW = 64  # pixels; on smaller images, libraries sum a convolution in another order, with other last bits (measured)
+_LEAST_WINDOW = 64  # pixels; on smaller images oneDNN sums a convolution in another order: other last bits
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,10 @@ class View:
         """The region of images (N, 1, H, W) with a window of `reach` pixels more; None: all of the image."""
         rows, columns = images.shape[-2:]
         around = region.grown(reach, rows, columns)
-        while min(around.height, around.width) < _LEAST_WINDOW and (around.height, around.width) != (rows, columns):
+        while min(around.height, around.width) < _LEAST_WINDOW and (around.height, around.width) != (
+            rows,
+            columns,
+        ):
             around = around.grown(8, rows, columns)
         inner = Region(region.top - around.top, region.left - around.left, region.height, region.width)
         return cls(around.of(images), inner)
@@ -106,7 +109,7 @@ class View:
 
     def denoised(self, denoiser: nn.Module) -> Tensor:
         """f at the region, (N, 1, h, w)."""
-        return self._at_region(None, lambda windows: denoiser(windows))
+        return self._at_region(None, denoiser)
 
     def _at_region(self, images: Tensor | None, network: Callable[[Tensor], Tensor]) -> Tensor:
         windows = self.window if images is None else self.with_region(images)

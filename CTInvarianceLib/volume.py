@@ -65,22 +65,25 @@ class CTVolume:
             )
         return replace(self, hu=hu)
 
-    def crop(self, slice_index: int, rows: slice, columns: slice) -> CTVolume:
-        """One slice, or a part of it, as a volume whose voxels stay where they were.
+    def crop(self, slices: int | slice, rows: slice, columns: slice) -> CTVolume:
+        """A part of one slice, or of several, as a volume whose voxels stay where they were.
 
         Raises:
-            VolumeError: a slice that does not exist, or rows or columns that reach out of the image.
+            VolumeError: a slice that does not exist, or a part that reaches out of the volume.
         """
-        slices, height, width = self.shape
-        if not 0 <= slice_index < slices:
-            raise VolumeError(
-                f"there is no slice {slice_index}, only 0 to {slices - 1}", where=self.source or None
-            )
+        depth, height, width = self.shape
+        if not isinstance(slices, slice):
+            if not 0 <= slices < depth:
+                raise VolumeError(
+                    f"there is no slice {slices}, only 0 to {depth - 1}", where=self.source or None
+                )
+            slices = slice(slices, slices + 1)
+        k, k_step = _start_and_step(slices, depth, "slices", self.source)
         j, j_step = _start_and_step(rows, height, "rows", self.source)
         i, i_step = _start_and_step(columns, width, "columns", self.source)
-        affine = self.affine * (i_step, j_step, 1, 1)
-        affine[:3, 3] = self.position(i, j, slice_index)
-        return CTVolume(self.hu[slice_index, rows, columns][None].copy(), affine, self.source)
+        affine = self.affine * (i_step, j_step, k_step, 1)
+        affine[:3, 3] = self.position(i, j, k)
+        return CTVolume(self.hu[slices, rows, columns].copy(), affine, self.source)
 
 
 def _start_and_step(part: slice, size: int, axis: str, source: str) -> tuple[int, int]:

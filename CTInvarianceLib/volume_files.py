@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -103,7 +104,11 @@ def write_volume(volume: CTVolume, path: PathLike) -> None:
 
 
 def write_sequence(
-    images: NDArray[np.float32], geometry: CTVolume, path: PathLike, *, names: Sequence[str] | None = None
+    images: NDArray[Any] | Sequence[Any],
+    geometry: CTVolume,
+    path: PathLike,
+    *,
+    names: Sequence[str] | None = None,
 ) -> None:
     """Writes images of one place as the `.seq.nrrd` that Slicer opens as a volume sequence.
 
@@ -111,8 +116,9 @@ def write_sequence(
     Source: Slicer's developer guide, volume sequence file format; http://teem.sourceforge.net/nrrd/format.html.
 
     Args:
-        images: HU, shape (n, rows, columns).
-        geometry: one slice, the place of every image.
+        images: HU, n of shape (slices, rows, columns), or (rows, columns) where the geometry is one slice; looked
+            at one after the other, never copied together.
+        geometry: the place of every image.
         path: ends with .seq.nrrd.
         names: index values of the items; without names they are 0 to n - 1.
 
@@ -120,32 +126,31 @@ def write_sequence(
         VolumeError: images that do not fit the geometry or are not finite, names that are not n different
             ones, another suffix, or a place that cannot be written to.
     """
-    path = Path(path)
+    path, count = Path(path), len(images)
     if not path.name.lower().endswith(".seq.nrrd"):
         raise VolumeError("Slicer knows a sequence by .seq.nrrd", where=path, hint="Rename it.")
-    if np.ndim(images) != 3 or (1, *np.shape(images)[1:]) != geometry.shape:
-        raise VolumeError(
-            f"images of shape {np.shape(images)} do not fit a slice of shape {geometry.shape}", where=path
-        )
-    hu = CTVolume(images, geometry.affine, str(path)).hu.astype("<f4")
-    if names is not None and not (len(set(names)) == len(names) == len(hu) and all(map(_printable, names))):
-        raise VolumeError(
-            f"{len(hu)} images need as many different names of printable characters", where=path
-        )
-    with whole_file(path) as unfinished:
-        unfinished.write_bytes(_sequence_header(hu.shape, geometry.affine, names) + hu.tobytes())
+    if not count:
+        raise VolumeError("a sequence without images", where=path)
+    if names is not None and not (len(set(names)) == len(names) == count and all(map(_printable, names))):
+        raise VolumeError(f"{count} images need as many different names of printable characters", where=path)
+    place = replace(geometry, source=str(path))
+    with whole_file(path) as unfinished, unfinished.open("wb") as file:
+        file.write(_sequence_header((count, *geometry.shape), geometry.affine, names))
+        for image in images:
+            hu = np.asarray(image)
+            place.with_hu(hu[None] if hu.ndim == 2 else hu).hu.astype("<f4", copy=False).tofile(file)
 
 
 def _sequence_header(shape: tuple[int, ...], affine: NDArray[Any], names: Sequence[str] | None) -> bytes:
     """NRRD header with axes i, j, k, list: fastest first, so the data are a (list, k, j, i) array."""
-    count, rows, columns = shape
+    count, slices, rows, columns = shape
     vectors = [f"({x!r},{y!r},{z!r})" for x, y, z in affine[:3].T.tolist()]
     values = map(str, range(count)) if names is None else (name.translate(_ESCAPES) for name in names)
     return f"""NRRD0004
 type: float
 dimension: 4
 space: left-posterior-superior
-sizes: {columns} {rows} 1 {count}
+sizes: {columns} {rows} {slices} {count}
 space directions: {" ".join(vectors[:3])} none
 kinds: domain domain domain list
 labels: "" "" "" "sample"

@@ -34,9 +34,19 @@ def tiny_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_models(tiny_source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model set that took seconds: real in every part, good in none. Not to be changed."""
+    """A model set of vectors that took seconds: real in every part, good in none. Not to be changed."""
+    return _trained("vector", tiny_source, tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def tiny_spatial_models(tiny_source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with a spatial embedding and convolutional flows. Not to be changed."""
+    return _trained("spatial", tiny_source, tmp_path_factory)
+
+
+def _trained(kind: str, source: Path, factory: pytest.TempPathFactory) -> Path:
     from CTInvarianceLib.training import train
 
-    out = tmp_path_factory.mktemp("models") / "tiny"
-    train(tiny.config(), tiny_source, out, on_event=lambda event: None)
+    out = factory.mktemp("models") / "tiny"
+    train(tiny.config(kind), source, out, on_event=lambda event: None)
     return out

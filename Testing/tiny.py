@@ -10,13 +10,18 @@ from CTInvarianceLib.phantoms import write_phantoms
 PATCH = 32
 
 
-def config(**changes: object) -> Config:
-    """Chen, Yang and the identity on patches of 32×32, a handful of steps each."""
+VECTOR = {"kind": "vector", "latent_dim": 12, "critic": "dense", "critic_width": 4}
+SPATIAL = {"kind": "spatial", "channels": 3, "blocks": 1, "critic": "patch", "critic_width": 4}
+KINDS = ("vector", "spatial")
+
+
+def config(kind: str = "vector", **changes: object) -> Config:
+    """Chen, Yang and the identity on patches of 32×32, a handful of steps each; tables in `changes` replace ours."""
     values = {
         "name": "tiny",
         "embedding": {
-            "patch_size": PATCH, "latent_dim": 12, "width": 8, "principal_patches": 64, "steps": 6,
-            "batch_size": 4, "critic_width": 4, "critic_from": 0.5, "critic_every": 1,
+            **(VECTOR if kind == "vector" else SPATIAL), "patch_size": PATCH, "width": 8, "principal_patches": 64,
+            "steps": 6, "batch_size": 4, "critic_from": 0.5, "critic_every": 1,
         },
         "denoisers": {
             "chen": {"architecture": "chen", "layers": ["1", "5"], "patch_size": 17, "steps": 6, "batch_size": 4},
@@ -27,8 +32,8 @@ def config(**changes: object) -> Config:
             "identity": {"architecture": "identity", "layers": ["1"], "loss": "none"},
         },
         "flow": {
-            "patches": 64, "components": 4, "condition_dim": 8, "blocks": 2, "hidden": 16, "steps": 5,
-            "batch_size": 16,
+            "patches": 64, "components": 4, "hidden": 16, "steps": 5, "batch_size": 16,
+            **({"condition_dim": 8, "blocks": 2} if kind == "vector" else {"condition_width": 8, "blocks": 1}),
         },
         **changes,
     }  # fmt: skip

@@ -15,7 +15,7 @@ class SampleNodes:
     """The nodes of one draw.
 
     Attributes:
-        sequence: vtkMRMLSequenceNode, one volume per sample.
+        sequence: vtkMRMLSequenceNode, one volume per sample: a slice, or a slab of slices.
         browser: vtkMRMLSequenceBrowserNode over it.
         sample: vtkMRMLScalarVolumeNode, the browser's current sample, HU.
         mean: vtkMRMLScalarVolumeNode, HU.

@@ -38,6 +38,7 @@ class Embedding(nn.Module):
         fixed_size: whether images of `patch_size` are the only ones that it takes.
         factor: an image's sides must be a multiple of this many pixels; `encode` sees to it.
         latent_channels: numbers in a latent, or in each cell of it.
+        radius: grids: cells from which a latent still changes a decoded block.
     """
 
     kind: ClassVar[str]
@@ -46,6 +47,7 @@ class Embedding(nn.Module):
     fixed_size: ClassVar[bool]
     factor: int
     latent_channels: int
+    radius: int
 
     @property
     def latent_shape(self) -> tuple[int, ...]:

@@ -69,6 +69,7 @@ class SpatialEmbedding(Embedding):
             nn.SiLU(),
             _convolution(width, pixels),
         )
+        self.radius = sum(isinstance(module, nn.Conv2d) for module in self.refine.modules())
         start_at_zero(self.posterior)
         start_at_zero(self.refine[-1])
 
@@ -109,11 +110,6 @@ class SpatialEmbedding(Embedding):
     def linear_parameters(self) -> list[nn.Parameter]:
         """W, V and m."""
         return list(self.linear.parameters())
-
-    @property
-    def radius(self) -> int:
-        """How many cells away a latent still changes a decoded block, and an image the posterior."""
-        return sum(isinstance(module, nn.Conv2d) for module in self.refine.modules())
 
     def _blocks(self, x: Tensor) -> Tensor:
         return F.pixel_unshuffle(pad_to_multiple(x, self.factor), self.factor)

@@ -42,6 +42,7 @@ class VectorEmbedding(Embedding):
                 f"a patch of {patch_size} pixels does not fit", hint="Take a multiple of 16, 32 or more."
             )
         self.patch_size = self.factor = patch_size
+        self.radius = 0
         self.latent_channels, self.guided = latent_dim, guided
         coarse, wide = patch_size // 16, 2 * width
         self.linear = LinearVAE(patch_size**2, latent_dim)

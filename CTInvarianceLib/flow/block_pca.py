@@ -109,4 +109,6 @@ class BlockPCA(nn.Module):
         if z.ndim != 4 or z.shape[1] != self.channels:
             raise ConfigError(f"z must be (N, {self.channels}, H, W)", where=tuple(z.shape))
         if z.shape[2] % self.block or z.shape[3] % self.block:
-            raise ConfigError(f"height and width of z must be multiples of {self.block}", where=tuple(z.shape))
+            raise ConfigError(
+                f"height and width of z must be multiples of {self.block}", where=tuple(z.shape)
+            )

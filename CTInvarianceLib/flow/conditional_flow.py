@@ -12,10 +12,12 @@ from CTInvarianceLib.flow.interface import Flow, Standardise, check_at_least, ch
 
 
 class ConditionalFlow(Flow):
-    """v = t(z̄ given z) for vectors z̄ (N, d). Each block is an activation normalisation and an affine coupling. Blocks 0, 2, … transform the second half of the dimensions and blocks 1, 3, … the
-    first half, so two blocks transform every dimension; a random fixed permutation after every second block
-    draws new halves. The condition, standardised with the statistics of the first batch, enters every
-    coupling.
+    """v = t(z̄ given z) for vectors z̄ (N, d).
+
+    Each block is an activation normalisation and an affine coupling. Blocks 0, 2, … transform the second half of
+    the dimensions and blocks 1, 3, … the first half, so two blocks transform every dimension; a random fixed
+    permutation after every second block draws new halves. The condition, standardised with the statistics of the
+    first batch, enters every coupling.
 
     Rombach et al., Network-to-Network Translation with Conditional Invertible Neural Networks, 2020,
     arXiv:2005.13580.
@@ -126,4 +128,3 @@ class ConditionalFlow(Flow):
         if vector.ndim != 2 or vector.shape[1] != self.condition_dim:
             raise ConfigError(f"conditions must be (N, {self.condition_dim})", where=tuple(vector.shape))
         return vector
-

@@ -80,7 +80,8 @@ class ConvolutionalFlow(Flow):
         )
         self.levels = nn.ModuleList(
             nn.ModuleList(
-                GridStep(size, hidden=hidden, depth=depth, clamp=clamp, generator=generator) for _ in range(steps)
+                GridStep(size, hidden=hidden, depth=depth, clamp=clamp, generator=generator)
+                for _ in range(steps)
             )
             for size in sizes
         )

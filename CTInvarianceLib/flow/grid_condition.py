@@ -51,11 +51,15 @@ class LevelContext(nn.Module):
         generator: draws the first weights.
     """
 
-    def __init__(self, inputs: int, *, steps: int, hidden: int, channels: int, generator: torch.Generator) -> None:
+    def __init__(
+        self, inputs: int, *, steps: int, hidden: int, channels: int, generator: torch.Generator
+    ) -> None:
         super().__init__()
         self.steps = steps
         self.bias = nn.Parameter(torch.zeros(1, steps * hidden, 1, 1))
-        self.context = convolution(inputs, steps * hidden, size=1, bias=False, generator=generator) if inputs else None
+        self.context = (
+            convolution(inputs, steps * hidden, size=1, bias=False, generator=generator) if inputs else None
+        )
         self.inject: nn.Conv2d | None = None
         if inputs:
             self.inject = convolution(inputs, steps * 2 * channels, size=1, generator=generator)

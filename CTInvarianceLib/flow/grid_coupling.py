@@ -71,7 +71,9 @@ class GridCoupling(nn.Module):
         """y (N, C, h, w) and log|det| (N,); context (N or 1, hidden, h, w)."""
         passive, active = x.split(self.split, dim=1)
         log_scale, shift = self._scale_and_shift(passive, context)
-        return torch.cat((passive, torch.addcmul(shift, active, log_scale.exp())), dim=1), log_scale.sum((1, 2, 3))
+        return torch.cat((passive, torch.addcmul(shift, active, log_scale.exp())), dim=1), log_scale.sum(
+            (1, 2, 3)
+        )
 
     def inverse(self, y: Tensor, context: Tensor) -> Tensor:
         """x with x_b = (y_b − t) ⊙ exp(−s)."""

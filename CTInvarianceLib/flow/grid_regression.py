@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from CTInvarianceLib.errors import DataError
+
 PENALTY = 1e-6
 """Ridge penalty, relative to the mean eigenvalue: against round-off; there are far more cells than features."""
 
@@ -40,20 +42,30 @@ class GridRegression(nn.Module):
 
         Returns:
             The share of the latents' variance that is left unexplained, of the same cells.
+
+        Raises:
+            DataError: no batches.
         """
         width = self.features * self.size**2 + 1
-        gram, cross = torch.zeros(width, width, dtype=torch.float64), 0.0
-        square, count = 0.0, 0
+        channels, count = len(self.bias), 0
+        gram, cross, square = (
+            torch.zeros(*shape, dtype=torch.float64)
+            for shape in ((width, width), (width, channels), (channels, channels))
+        )
         for h, latent in batches:
-            columns = F.unfold(h[:, : self.features], self.size, padding=self.size // 2).movedim(1, -1).flatten(0, 1)
+            columns = (
+                F.unfold(h[:, : self.features], self.size, padding=self.size // 2)
+                .movedim(1, -1)
+                .flatten(0, 1)
+            )
             rows = torch.cat((columns, columns.new_ones(len(columns), 1)), dim=1)
             targets = latent.movedim(1, -1).flatten(0, -2)
             gram += (rows.T @ rows).cpu().double()
-            cross = cross + (rows.T @ targets).cpu().double()
-            square = square + (targets.T @ targets).cpu().double()
+            cross += (rows.T @ targets).cpu().double()
+            square += (targets.T @ targets).cpu().double()
             count += len(rows)
         if not count:
-            raise ValueError("no batches to fit the regression on")
+            raise DataError("there are no latents to fit the regression on")
         ridge = PENALTY * gram.diagonal()[:-1].mean()
         penalty = torch.cat((ridge.expand(width - 1), ridge.new_zeros(1)))
         solution = torch.linalg.solve(gram + torch.diag(penalty), cross)

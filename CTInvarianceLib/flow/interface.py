@@ -85,6 +85,8 @@ def check_at_least(least: int, **sizes: int) -> None:
 def check_condition(condition: Tensor | None, count: int, *, expected: str, none: bool) -> None:
     """Raise ConfigError where a condition is missing, too much, or not one or one per latent."""
     if (condition is None) != none:
-        raise ConfigError(f"the flow {'takes none' if none else f'needs conditions {expected}'}", where="condition")
+        raise ConfigError(
+            f"the flow {'takes none' if none else f'needs conditions {expected}'}", where="condition"
+        )
     if condition is not None and len(condition) not in {1, count}:
         raise ConfigError("conditions must be one, or one per latent", where=tuple(condition.shape))

@@ -17,7 +17,13 @@ def linear(inputs: int, outputs: int, *, generator: torch.Generator, bias: bool 
 
 
 def convolution(
-    inputs: int, outputs: int, *, size: int = 3, stride: int = 1, bias: bool = True, generator: torch.Generator
+    inputs: int,
+    outputs: int,
+    *,
+    size: int = 3,
+    stride: int = 1,
+    bias: bool = True,
+    generator: torch.Generator,
 ) -> nn.Conv2d:
     """A convolution that keeps the size of its maps (stride 1), initialised like `linear`; `size` is odd."""
     layer = nn.utils.skip_init(nn.Conv2d, inputs, outputs, size, stride=stride, padding=size // 2, bias=bias)

@@ -13,11 +13,11 @@ from CTInvarianceLib.errors import ConfigError, DataError
 from CTInvarianceLib.schedule import rate_factor
 
 if TYPE_CHECKING:
-    from CTInvarianceLib.flow.conditional_flow import ConditionalFlow
+    from CTInvarianceLib.flow.interface import Flow
 
 
 def maximise_likelihood(
-    flow: ConditionalFlow,
+    flow: Flow,
     latents: Tensor,
     conditions: Tensor | None = None,
     *,

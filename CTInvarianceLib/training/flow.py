@@ -39,7 +39,9 @@ class LatentPool:
 
 
 @torch.no_grad()
-def make_pool(run: Run, embeddings: Mapping[str, Embedding], denoisers: Mapping[str, nn.Module]) -> LatentPool:
+def make_pool(
+    run: Run, embeddings: Mapping[str, Embedding], denoisers: Mapping[str, nn.Module]
+) -> LatentPool:
     """Draw the patches and encode them in both domains, with the same weighting of patients as everywhere.
 
     Embeddings of any size see patches with a margin as wide as what a denoiser reaches, which is cut off again:
@@ -166,13 +168,12 @@ def _regress(trained: LayerFlow, conditions: LayerConditions, latents: Tensor) -
     regression = trained.regression
     if isinstance(regression, GridRegression):
         pairs = list(
-            zip(
-                conditions.features.split(_REGRESSED_AT_ONCE), latents.split(_REGRESSED_AT_ONCE), strict=True
-            )
+            zip(conditions.features.split(_REGRESSED_AT_ONCE), latents.split(_REGRESSED_AT_ONCE), strict=True)
         )
         regression.fit(pairs)
         return torch.cat([regression(h) for h, _ in pairs])
-    assert isinstance(regression, LatentRegression) and conditions.ridge is not None  # as built
+    assert isinstance(regression, LatentRegression)  # there are two kinds
+    assert conditions.ridge is not None  # made for this kind
     weight, bias, predicted = conditions.ridge.solve(latents)
     regression.importance.copy_(conditions.stem.importance[: regression.features])
     regression.weight.copy_(weight)

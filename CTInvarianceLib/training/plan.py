@@ -22,8 +22,7 @@ def plan_work(config: Config) -> dict[str, float]:
     plan = {"data": _DATA_S, **{f"embedding {domain}": _embedding(config) for domain in DOMAINS}}
     for name, denoiser in config.denoisers.items():
         plan[f"denoiser {name}"] = _denoiser(denoiser)
-    one_flow = flow.steps * flow.batch_size * flow.blocks * flow.hidden * 6
-    one_flow *= flow.hidden + config.embedding.latent_dim
+    one_flow = 3 * flow.steps * flow.batch_size * _flow_work(config)
     for name, denoiser in config.denoisers.items():
         plan[f"conditions {name}"] = (
             3 + flow.patches * pixels * _parameters(denoiser) / _CONDITION_RATE * 1e-9
@@ -36,7 +35,22 @@ def plan_work(config: Config) -> dict[str, float]:
 def _embedding(config: Config) -> float:
     e = config.embedding
     per_pixel = 55 * e.width**2  # forward and backward, most of it at a quarter of the resolution
+    if e.kind == "spatial":
+        per_cell = 9 * e.width * (4 * e.blocks * e.width + 3 * e.factor**2 + 3 * e.channels)
+        per_pixel = 3 * per_cell // e.factor**2
     return 2 + e.steps * e.batch_size * e.patch_size**2 * per_pixel / _EMBEDDING_RATE * 1e-9
+
+
+def _flow_work(config: Config) -> int:
+    """Multiplications of one pass of one latent."""
+    flow, e = config.flow, config.embedding
+    if e.kind == "vector":
+        return 2 * flow.blocks * flow.hidden * (flow.hidden + e.latent_dim)
+    work, cells = 0, (e.patch_size // e.factor) ** 2
+    for level in range(1, flow.levels + 1):
+        channels, cells = 2 * 2**level * e.channels, cells // 4
+        work += cells * flow.blocks * flow.hidden * (9 * channels // 2 + flow.hidden + channels)
+    return work
 
 
 def _denoiser(d: DenoiserConfig) -> float:

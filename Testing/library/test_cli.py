@@ -18,6 +18,7 @@ import tiny
 
 import CTInvarianceLib as cti
 from CTInvarianceLib.cli import main
+from CTInvarianceLib.view import Region
 
 
 def run(*arguments, code=0):
@@ -52,7 +53,7 @@ def test_sample_writes_everything_at_its_place(tiny_models, tiny_source, tmp_pat
         "sample", tiny_source / "P001-chest.low.nrrd", "--models", tiny_models, "--denoiser", "chen", "--layer", 5,
         "--slice", 0, "--center", 30, 25, "-n", 12, "--seed", 4, "--out", out,
     )  # fmt: skip
-    assert "12 samples" in stdout
+    assert "12 samples in" in stdout
     assert sorted(p.name for p in out.iterdir()) == [
         "mean.nrrd",
         "montage.png",
@@ -66,9 +67,48 @@ def test_sample_writes_everything_at_its_place(tiny_models, tiny_source, tmp_pat
     np.testing.assert_allclose(mean.position(0, 0, 0), volume.position(9, 14, 0), atol=1e-6)
     table = json.loads((out / "table.json").read_text())
     assert (table["n"], table["seed"], table["layer"], table["center"]) == (12, 4, "5", [30, 25])
+    assert table["region"] == {"slices": [0, 1], "rows": [14, 46], "columns": [9, 41]}
+    assert table["embedding"] == "vector"
     assert table["consistency"]["mean"] == pytest.approx(expected.consistency.mean(), abs=1e-3)
     assert len(table["consistency"]["of_every_sample"]) == 12
     assert (out / "montage.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("options", "region"),
+    [
+        (("--center", 30, 25), Region(14, 9, 32, 32)),
+        (("--size", 20), Region(22, 22, 20, 20)),
+        (("--size", 18, 41, "--center", 9, 43), Region(0, 23, 18, 41)),
+        (("--whole",), Region(0, 0, 64, 64)),
+        (("--whole", "--tile", 16), Region(0, 0, 64, 64)),
+    ],
+    ids=lambda value: " ".join(map(str, value)) if isinstance(value, tuple) else "",
+)
+def test_a_spatial_embedding_samples_any_region_and_sees_what_surrounds_it(
+    tiny_spatial_models, tiny_source, tmp_path, options, region, capsys
+):
+    path = tiny_source / "P001-chest.low.nrrd"
+    volume = cti.read_volume(path)
+    arguments = (
+        "--models", tiny_spatial_models, "--denoiser", "yang", "--layer", 8, "-n", 3, "--out", tmp_path
+    )  # fmt: skip
+    assert main([str(a) for a in ("sample", path, *arguments, *options)]) == 0
+    assert "3 samples in" in capsys.readouterr().out
+    expected = cti.Models.load(tiny_spatial_models).sample(volume.hu[0], "yang", "8", n=3, region=region)
+    mean, std = (cti.read_volume(tmp_path / name) for name in ("mean.nrrd", "std.nrrd"))
+    assert mean.shape == std.shape == (1, region.height, region.width)
+    np.testing.assert_allclose(mean.hu[0], expected.mean, atol=0.05)
+    np.testing.assert_allclose(std.hu[0], expected.std, atol=0.05)
+    np.testing.assert_allclose(mean.position(0, 0, 0), volume.position(region.left, region.top, 0), atol=1e-6)
+    table = json.loads((tmp_path / "table.json").read_text())
+    rows, columns = (
+        [region.top, region.top + region.height],
+        [region.left, region.left + region.width],
+    )
+    assert table["region"] == {"slices": [0, 1], "rows": rows, "columns": columns}
+    assert table["embedding"] == "spatial"
+    np.testing.assert_allclose(table["consistency"]["of_every_sample"], expected.consistency, atol=1e-3)
 
 
 @pytest.mark.parametrize("suffix", [".nrrd", ".nii.gz", ".mha"])
@@ -195,6 +235,17 @@ def test_bad_input_is_one_line_and_leaves_nothing(fails, tiny_models, tiny_sourc
         "no flow is trained": (*sample, "--layer", 3),
         "reaches out of the image": (*sample, "--layer", 5, "--center", 3, 30),
         "there are slices 0 to 0": (*sample, "--layer", 5, "--slice", 7),
+        "there are slices 0 to 0: slices 0 to 1": (*sample, "--layer", 5, "--slice", 0, "--slices", 2),
+        "0 slices cannot be sampled": (*sample, "--layer", 5, "--slices", 0),
+        "shape (16, 16), these models were trained on 32×32 pixels. Choose a patch of that size": (
+            *sample,
+            "--layer",
+            5,
+            "--size",
+            16,
+        ),
+        "shape (64, 64), these models were trained on 32×32 pixels": (*sample, "--layer", 5, "--whole"),
+        "cannot be worked off in tiles": (*sample, "--layer", 5, "--tile", 16),
         "this is no model set": (
             "denoise",
             volume,
@@ -225,6 +276,30 @@ def test_bad_input_is_one_line_and_leaves_nothing(fails, tiny_models, tiny_sourc
     for message, arguments in cases.items():
         assert message in fails(*arguments), message
     assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ("--center", 3, 30),
+            "reaches out of the image: slice 0, row 3, column 30. Choose a row from 16 to 48",
+        ),
+        (("--size", 40, 10, "--center", 30, 60), "Choose a row from 20 to 44 and a column from 5 to 59"),
+        (("--size", 65), "smaller than the patch of 65×65"),
+        (("--size", 0), "0×0 pixels is empty"),
+        (("--size", 1, 2, 3), "--size has 3 numbers. Give PIXELS, or ROWS COLUMNS"),
+        (("--whole", "--size", 9), "--whole is the whole slice"),
+        (("--whole", "--center", 9, 9), "--whole is the whole slice"),
+        (("--tile", 0), "tiles of 0 pixels"),
+        (("--slice", -1), "there are slices 0 to 0: slice -1"),
+    ],
+)
+def test_regions_that_cannot_be_sampled(fails, tiny_spatial_models, tiny_source, tmp_path, options, message):
+    volume = tiny_source / "P001-chest.low.nrrd"
+    where = ("--models", tiny_spatial_models, "--denoiser", "chen", "--layer", 5, "--out", tmp_path / "out")
+    assert message in fails("sample", volume, *where, *options)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_volume_smaller_than_a_patch_and_nan(fails, tiny_models, tmp_path):

@@ -202,9 +202,9 @@ def test_first_batch_initialises_once():
     v, _ = flow(x, z)
     assert v.mean(0).abs().max() < 0.3
     assert (v.std(0) - 1).abs().max() < 0.3
-    before = flow.condition_mean.clone()
+    before = flow.standardise.mean.clone()
     flow.fit(x + 5, z + 5, steps=1, batch_size=8, learning_rate=1e-9)
-    assert torch.equal(flow.condition_mean, before)
+    assert torch.equal(flow.standardise.mean, before)
 
 
 def test_posterior_draws_widen_the_density():

@@ -7,6 +7,7 @@ import shutil
 
 import numpy as np
 import pytest
+import tiny
 import torch
 
 import CTInvarianceLib as cti
@@ -16,9 +17,18 @@ from CTInvarianceLib.normalization import denormalize, normalize
 from CTInvarianceLib.trust import consistency
 
 
+FOLDERS = {"vector": "tiny_models", "spatial": "tiny_spatial_models"}
+LATENT = {"vector": (12,), "spatial": (3, 8, 8)}
+
+
+@pytest.fixture(scope="module", params=tiny.KINDS)
+def kind(request):
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def models(tiny_models):
-    return cti.Models.load(tiny_models)
+def models(kind, request):
+    return cti.Models.load(request.getfixturevalue(FOLDERS[kind]))
 
 
 @pytest.fixture(scope="module")
@@ -31,11 +41,11 @@ def patch(volume):
     return volume.hu[0, 16:48, 16:48]
 
 
-def test_samples_have_the_documented_shapes_and_agree_with_each_other(models, patch):
+def test_samples_have_the_documented_shapes_and_agree_with_each_other(models, kind, patch):
     samples = models.sample(patch, "chen", "5", n=9, seed=3)
     assert samples.images.shape == (9, 32, 32)
     assert samples.images.dtype == np.float32
-    assert samples.invariances.shape == samples.latents.shape == (9, 12)
+    assert samples.invariances.shape == samples.latents.shape == (9, *LATENT[kind])
     assert samples.consistency.shape == (9,)
     np.testing.assert_allclose(samples.mean, samples.images.mean(0))
     np.testing.assert_allclose(samples.std, samples.images.std(0, ddof=1))
@@ -101,11 +111,11 @@ def test_many_samples_are_decoded_in_batches_with_the_same_result(models, patch,
     np.testing.assert_allclose(models.sample(patch, "chen", "5", n=20).images, whole, atol=0.01)
 
 
-def test_embedding_takes_and_gives_what_the_contract_says(models, patch):
+def test_embedding_takes_and_gives_what_the_contract_says(models, kind, patch):
     embedding = models.embedding("low")
     one, many = embedding.encode(patch), embedding.encode(np.stack([patch, patch]))
-    assert one.mean.shape == one.std.shape == (12,)
-    assert many.mean.shape == (2, 12)
+    assert one.mean.shape == one.std.shape == LATENT[kind]
+    assert many.mean.shape == (2, *LATENT[kind])
     assert embedding.decode(one.mean).shape == (32, 32)
     tensor = embedding.decode(torch.from_numpy(many.mean))
     assert isinstance(tensor, torch.Tensor)
@@ -124,9 +134,9 @@ def test_identity_returns_the_hu_it_was_given(models, volume):
     ("shape", "message"),
     [((31, 32), r"shape \(31, 32\), these models were trained on 32×32"), ((1, 32, 32), "shape")],
 )
-def test_patches_of_another_size_are_refused(models, shape, message):
+def test_vectors_are_of_patches_of_one_size(tiny_models, shape, message):
     with pytest.raises(VolumeError, match=message):
-        models.sample(np.zeros(shape, np.float32), "chen", "5")
+        cti.Models.load(tiny_models).sample(np.zeros(shape, np.float32), "chen", "5")
 
 
 def test_bad_requests_are_named(models, patch):
@@ -156,7 +166,7 @@ def copy(tiny_models, tmp_path):
 def test_a_model_set_of_another_version_is_refused(copy):
     manifest = json.loads((copy / "models.json").read_text())
     (copy / "models.json").write_text(json.dumps({**manifest, "version": 99}))
-    with pytest.raises(ModelsError, match="version 99, this program reads ctinvariance-models version 1"):
+    with pytest.raises(ModelsError, match="version 99, this program reads ctinvariance-models version 2"):
         cti.Models.load(copy)
     (copy / "models.json").write_text("{")
     with pytest.raises(ModelsError, match="damaged"):

@@ -21,11 +21,16 @@ def source(tmp_path_factory):
     return tiny.phantoms(tmp_path_factory.mktemp("phantoms"))
 
 
+@pytest.fixture(scope="module", params=tiny.KINDS)
+def kind(request):
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def trained(source, tmp_path_factory):
+def trained(kind, source, tmp_path_factory):
     events = []
     out = tmp_path_factory.mktemp("runs") / "run"
-    models = cti.train(tiny.config(), source, out, on_event=events.append)
+    models = cti.train(tiny.config(kind), source, out, on_event=events.append)
     return models, out, events
 
 
@@ -77,7 +82,7 @@ def test_events_tell_stage_fraction_and_time_left(trained):
 @pytest.mark.parametrize(
     "stop_after", ["embedding low", "denoiser chen", "denoiser yang", "flow chen layer 5 low"]
 )
-def test_a_cancelled_run_goes_on_to_the_same_weights(trained, source, tmp_path, stop_after):
+def test_a_cancelled_run_goes_on_to_the_same_weights(trained, kind, source, tmp_path, stop_after):
     _, whole, _ = trained
     out = tmp_path / "run"
     seen = []
@@ -86,11 +91,11 @@ def test_a_cancelled_run_goes_on_to_the_same_weights(trained, source, tmp_path, 
         return any(e["event"] == "progress" and e["stage"] == stop_after for e in seen)
 
     with pytest.raises(Cancelled):
-        cti.train(tiny.config(), source, out, on_event=seen.append, should_stop=stop)
+        cti.train(tiny.config(kind), source, out, on_event=seen.append, should_stop=stop)
     assert seen[-1]["event"] == "cancelled"
     finished = files(out)
     assert finished != files(whole)
-    cti.train(tiny.config(), source, out, on_event=lambda e: None)
+    cti.train(tiny.config(kind), source, out, on_event=lambda e: None)
     assert files(out) == files(whole)
     for name in files(whole):
         if name.endswith(".safetensors"):
@@ -98,31 +103,33 @@ def test_a_cancelled_run_goes_on_to_the_same_weights(trained, source, tmp_path, 
             assert all(torch.equal(ours[key], theirs[key]) for key in theirs), name
 
 
-def test_a_finished_run_is_not_done_again(trained, source):
+def test_a_finished_run_is_not_done_again(trained, kind, source):
     _, out, _ = trained
     before = {p: p.stat().st_mtime_ns for p in out.glob("**/*.safetensors") if "unrelated" not in p.name}
-    cti.train(tiny.config(), source, out, on_event=lambda e: None)
+    cti.train(tiny.config(kind), source, out, on_event=lambda e: None)
     assert before == {p: p.stat().st_mtime_ns for p in before}
 
 
-def test_another_configuration_or_no_leave_to_resume_is_refused(trained, source):
+def test_another_configuration_or_no_leave_to_resume_is_refused(trained, kind, source):
     _, out, _ = trained
     with pytest.raises(ModelsError, match="another configuration"):
-        cti.train(tiny.config(seed=1), source, out, on_event=lambda e: None)
+        cti.train(tiny.config(kind, seed=1), source, out, on_event=lambda e: None)
     with pytest.raises(ModelsError, match="there is a run in this folder already"):
-        cti.train(tiny.config(), source, out, resume=False, on_event=lambda e: None)
+        cti.train(tiny.config(kind), source, out, resume=False, on_event=lambda e: None)
 
 
-def test_other_patients_are_refused(trained, source, tmp_path):
+def test_other_patients_are_refused(trained, kind, source):
     _, out, _ = trained
     fewer = [pair for pair in cti.find_pairs(source) if pair.patient_id != "P001-chest"]
     with pytest.raises(ModelsError, match="started with other patients"):
-        cti.train(tiny.config(), fewer, out, on_event=lambda e: None)
+        cti.train(tiny.config(kind), fewer, out, on_event=lambda e: None)
 
 
-def test_one_full_dose_volume_is_enough_to_train(ct_small, tmp_path):
+@pytest.mark.parametrize("kind", tiny.KINDS)
+def test_one_full_dose_volume_is_enough_to_train(kind, ct_small, tmp_path):
+    plain = tiny.config(kind)
     plain = dataclasses.replace(
-        tiny.config(), denoisers={"chen": dataclasses.replace(tiny.config().denoisers["chen"], layers=("5",))}
+        plain, denoisers={"chen": dataclasses.replace(plain.denoisers["chen"], layers=("5",))}
     )
     with pytest.warns(UserWarning, match="one patient only"):
         models = cti.train(plain, ct_small, tmp_path / "run", on_event=lambda e: None)
@@ -130,11 +137,11 @@ def test_one_full_dose_volume_is_enough_to_train(ct_small, tmp_path):
     assert models.sample(patch, "chen", "5", n=2).images.shape == (2, 32, 32)
 
 
-def test_weights_of_others_are_loaded_instead_of_trained(trained, source, tmp_path):
+def test_weights_of_others_are_loaded_instead_of_trained(trained, kind, source, tmp_path):
     _, out, _ = trained
     settings = {"architecture": "chen", "weights": str(out / "denoisers/chen.safetensors"), "layers": ["5"]}
     models = cti.train(
-        tiny.config(denoisers={"mine": settings}), source, tmp_path / "run", on_event=lambda e: None
+        tiny.config(kind, denoisers={"mine": settings}), source, tmp_path / "run", on_event=lambda e: None
     )
     theirs = load_tensors(out / "denoisers/chen.safetensors")[0]
     assert all(torch.equal(models.denoiser("mine").state_dict()[key], theirs[key]) for key in theirs)
@@ -158,11 +165,21 @@ REFUSED = {
     ),
     "no denoiser": ({"denoisers": {}}, ConfigError, "names no denoiser"),
     "patch too large": (
-        {"embedding": {"patch_size": 128}},
+        {"embedding": {"kind": "vector", "patch_size": 128}},
         VolumeError,
         "64×64 pixels are smaller than a patch of 128×128",
     ),
-    "odd patch": ({"embedding": {"patch_size": 40}}, ConfigError, "multiple of 16"),
+    "odd patch": ({"embedding": {"kind": "vector", "patch_size": 40}}, ConfigError, "multiple of 16"),
+    "patch that no cells fill": (
+        {"embedding": {"kind": "spatial", "patch_size": 42}},
+        ConfigError,
+        "Take a multiple of 4, 16 or more",
+    ),
+    "patch that the flow's scales do not divide": (
+        {"embedding": {"kind": "spatial", "patch_size": 40}},
+        ConfigError,
+        "a flow of 2 levels. Take a multiple of 16 pixels, or fewer levels",
+    ),
     "unknown patient": ({"data": {"validation_patients": ["Q"]}}, DataError, "no patient Q to validate on"),
     "no such layer": (
         {"denoisers": {"c": {"architecture": "chen", "layers": ["2"]}}},

@@ -1,0 +1,266 @@
+"""Embeddings side by side: trained for the same time on the same patients, measured on one that none has seen.
+
+python benchmarks/embeddings.py --data FOLDER --models RUN [--seconds 40] [--out FILE.json] [--only NAME …]
+
+RUN is a model set trained on that data: its Yang denoiser is the one whose layers are cut, its validation patient is
+the unseen one. Every embedding gets the same seconds of training for each domain and goes through the whole pipeline:
+three flows, samples, R. MONAI's AutoencoderKL is trained by the same loop and measured as an embedding only. Prints a
+Markdown table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import math
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+import torch
+from monai.networks.nets import AutoencoderKL
+from torch import Tensor, nn
+
+from CTInvarianceLib.config import DOMAINS, Config, config_from_dict, preset
+from CTInvarianceLib.dataset import Patches, load_patients
+from CTInvarianceLib.drawing import TrainedLayer, draw
+from CTInvarianceLib.embedding import Embedding, Posterior
+from CTInvarianceLib.fidelity import at_half_nyquist, edge_transfer, spectrum_kept, tissue_rmse
+from CTInvarianceLib.losses import kl_divergence
+from CTInvarianceLib.models import Models
+from CTInvarianceLib.normalization import denormalize, normalize
+from CTInvarianceLib.pairs import find_pairs
+from CTInvarianceLib.principal import PrincipalComponents
+from CTInvarianceLib.protocol import Reporter
+from CTInvarianceLib.training.embedding import train_embedding
+from CTInvarianceLib.training.flow import make_conditions, make_pool, train_flow
+from CTInvarianceLib.training.plan import flow_stage, plan_work
+from CTInvarianceLib.training.run import Run, make_fabric
+from CTInvarianceLib.trust import consistency
+from CTInvarianceLib.view import Region
+
+SPATIAL = {"kind": "spatial", "width": 48, "blocks": 3, "batch_size": 16, "learning_rate": 2e-3}
+VECTOR = {
+    "kind": "vector", "width": 32, "batch_size": 32, "learning_rate": 1e-3, "reconstruction_weight": 10.0,
+    "principal_patches": 3000,
+}  # fmt: skip
+GRID_FLOW = dataclasses.asdict(preset("quick").flow)
+VECTOR_FLOW = {
+    "patches": 1536, "components": 32, "regressed": 16, "condition_dim": 64, "condition_width": 16, "blocks": 6,
+    "hidden": 192, "steps": 100, "batch_size": 128, "learning_rate": 1e-3,
+}  # fmt: skip
+CANDIDATES: dict[str, dict[str, Any]] = {
+    **{f"vector {d}": VECTOR | {"latent_dim": d} for d in (128, 256, 512)},
+    **{f"spatial f 4, {c} channels": SPATIAL | {"factor": 4, "channels": c} for c in (2, 4, 8, 16)},
+    **{f"spatial f 8, {c} channels": SPATIAL | {"factor": 8, "channels": c, "width": 96} for c in (4, 8, 16)},
+}
+LAYERS = ("1", "4", "8")
+SAMPLES, PATCH, PATCHES, DRAWN = 250, 128, 6, 16
+THREADS = 2
+
+
+class MonaiEmbedding(Embedding):
+    """MONAI's AutoencoderKL behind our interface, f = 4, 8 channels; it has no linear start."""
+
+    kind, fixed_size, guided = "monai", False, False
+
+    def __init__(self, patch_size: int) -> None:
+        super().__init__()
+        self.patch_size, self.factor, self.latent_channels = patch_size, 4, 8
+        self.net = AutoencoderKL(
+            spatial_dims=2, in_channels=1, out_channels=1, latent_channels=8, channels=(32, 64, 64), num_res_blocks=1,
+            attention_levels=(False,) * 3, with_encoder_nonlocal_attn=False, with_decoder_nonlocal_attn=False,
+        )  # fmt: skip
+
+    def latent_shape_of(self, rows: int, columns: int) -> tuple[int, ...]:
+        return 8, rows // 4, columns // 4
+
+    def statistics(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        mean, std = self.net.encode(x)
+        return mean, 2 * std.log()
+
+    def decode(self, latent: Tensor, guide: Tensor | None = None) -> Tensor:
+        return self.net.decode(latent)
+
+    def features(self, x: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def linear_samples(self, x: Tensor) -> Tensor:
+        return x[:64].flatten(1)[:, :64]
+
+    def start_from(self, components: PrincipalComponents, noise: float) -> None:
+        """Nothing in it is known in closed form."""
+
+    def linear_parameters(self) -> list[nn.Parameter]:
+        return []
+
+
+class Bench:
+    """Patients, a trained denoiser, and what is asked of every embedding."""
+
+    def __init__(self, data: str, models: Models, seconds: float) -> None:
+        self.seconds, base = seconds, models.config
+        patients = load_patients(find_pairs(data), base.data, seed=base.seed)
+        kept = models.manifest["patients"]["validation"]
+        self.training = Patches([p for p in patients if p.patient_id not in kept])
+        self.unseen = next(p for p in patients if p.patient_id in kept)
+        self.validation = Patches([self.unseen])
+        self.base = dataclasses.replace(
+            base, denoisers={"yang": dataclasses.replace(base.denoisers["yang"], layers=LAYERS)}
+        )
+        self.denoiser = models.denoiser("yang")
+
+    def run(self, config: Config) -> Run:
+        folder = Path(tempfile.mkdtemp())
+        report = Reporter(lambda event: None, plan_work(config))
+        return Run(config, folder, make_fabric(config), report, self.training, self.validation)
+
+    def config(self, embedding: dict[str, Any]) -> Config:
+        """As many steps of the embedding as fit into the seconds."""
+        flow = VECTOR_FLOW if embedding["kind"] == "vector" else GRID_FLOW
+        plain = self.base.to_dict() | {"flow": flow}
+        seconds = {}
+        for steps in (2, 10):
+            config = config_from_dict(plain | {"embedding": embedding | {"steps": steps}})
+            start = time.perf_counter()
+            train_embedding(self.run(config), "low")
+            seconds[steps] = time.perf_counter() - start
+        steps = round(self.seconds * 8 / (seconds[10] - seconds[2]))
+        return config_from_dict(plain | {"embedding": embedding | {"steps": max(20, steps)}})
+
+    def measure(self, config: Config, name: str) -> dict[str, Any]:
+        run = self.run(config)
+        embeddings = {}
+        for domain in DOMAINS:
+            start = time.perf_counter()
+            embeddings[domain] = train_embedding(run, domain)
+            print(f"{name}: {domain} in {time.perf_counter() - start:.0f} s", flush=True)
+        row: dict[str, Any] = {"embedding": name, "steps": config.embedding.steps}
+        row["numbers_per_pixel"] = math.prod(embeddings["low"].latent_shape) / PATCH**2
+        row |= self.reconstruction(embeddings["full"], self.unseen.full_dose)
+        row["low_soft_rmse_hu"] = self.reconstruction(embeddings["low"], self.unseen.low_dose)[
+            "rmse soft tissue"
+        ]
+        row |= self.decoding(embeddings["low"])
+        return row if name.startswith("MONAI") else row | self.flows(run, embeddings)
+
+    @torch.inference_mode()
+    def reconstruction(self, embedding: Embedding, slices: np.ndarray) -> dict[str, float]:
+        """Of all slices of the unseen patient, as patches where the embedding takes nothing else."""
+        x = normalize(torch.from_numpy(slices.astype(np.float32)))[:, None]
+        count, _, rows, columns = x.shape
+        if embedding.fixed_size:
+            x = x.unfold(2, PATCH, PATCH).unfold(3, PATCH, PATCH).reshape(-1, 1, PATCH, PATCH)
+        posteriors = [embedding.encode(part) for part in x.split(16)]
+        decoded = torch.cat([embedding.decode(posterior.mean) for posterior in posteriors])
+        kl = sum(float(kl_divergence(p.mean, 2 * p.std.log()).sum()) for p in posteriors)
+        if embedding.fixed_size:
+            grid = decoded.reshape(count, rows // PATCH, columns // PATCH, PATCH, PATCH)
+            decoded = grid.transpose(2, 3).reshape(count, 1, rows, columns)
+        images = denormalize(decoded[:, 0]).numpy()
+        return {
+            **{f"rmse {tissue}": value for tissue, value in tissue_rmse(images, slices).items()},
+            "mtf kept": at_half_nyquist(edge_transfer(images, slices)),
+            "power kept": at_half_nyquist(spectrum_kept(images, slices)),
+            "kl, bits per pixel": kl / slices.size / math.log(2),
+        }
+
+    @torch.inference_mode()
+    def decoding(self, embedding: Embedding) -> dict[str, float]:
+        latents = torch.randn(SAMPLES, *embedding.latent_shape)
+        embedding.decode(latents[:25])
+        start = time.perf_counter()
+        for part in latents.split(25):
+            embedding.decode(part)
+        return {"decode 250, s": time.perf_counter() - start}
+
+    def flows(self, run: Run, embeddings: dict[str, Embedding]) -> dict[str, Any]:
+        """R, rate given z, and seconds for 250 samples, in the low-dose domain."""
+        pool = make_pool(run, embeddings, {"yang": self.denoiser})
+        conditions = make_conditions(run, pool, "yang", self.denoiser, LAYERS, "conditions yang")
+        generator = torch.Generator().manual_seed(0)
+        low, _ = self.validation.draw(PATCHES + 24, PATCH, generator=generator)
+        found: dict[str, Any] = {}
+        for layer in LAYERS:
+            stage = flow_stage("yang", layer, "low")
+            flow = train_flow(run, self.denoiser, layer, conditions[layer], pool.posteriors["low"], stage)
+            trained = TrainedLayer(self.denoiser, layer, "low", embeddings["low"], flow, low[PATCHES:])
+            found[f"R, layer {layer}"] = float(np.mean([self.r(trained, x[None]) for x in low[:PATCHES]]))
+            found[f"rate given z of layer {layer}, bits per pixel"] = self.rate(trained, low[:PATCHES])
+        view = trained.view(low[:1], Region.whole(low))
+        draw(trained, view, n=25, seeds=[0])
+        start = time.perf_counter()
+        draw(trained, view, n=SAMPLES, seeds=[0])
+        return found | {"sample 250, s": time.perf_counter() - start}
+
+    @torch.inference_mode()
+    def r(self, trained: TrainedLayer, x: Tensor) -> float:
+        view = trained.view(x, Region.whole(x))
+        checked = consistency(
+            trained.denoiser,
+            trained.layer,
+            z=view.representation(trained.denoiser, trained.layer),
+            images=draw(trained, view, n=DRAWN, seeds=[0]).images[0][:, None],
+            embedded=trained.embed(x, view),
+            unrelated=trained.unrelated,
+        )
+        return float(checked.values.mean())
+
+    @torch.inference_mode()
+    def rate(self, trained: TrainedLayer, x: Tensor) -> float:
+        """KL(q(z̄ given x) ‖ p(z̄ given z)) in bits per pixel: what z̄ tells of x that z does not, as the flow has it.
+
+        Unlike a likelihood of z̄ it does not depend on the latent's scale, so embeddings can be compared.
+        """
+        posterior: Posterior = trained.embedding.encode(x)
+        latent = posterior.sample(generator=torch.Generator().manual_seed(0))
+        z = trained.view(x, Region.whole(x)).representation(trained.denoiser, trained.layer)
+        entropy = (posterior.std.log() + 0.5 * math.log(2 * math.pi * math.e)).flatten(1).sum(1)
+        nats = -trained.flow.log_prob(latent, z) - entropy
+        return float(nats.mean()) / PATCH**2 / math.log(2)
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Markdown."""
+    names = list(max(rows, key=len))
+    lines = ["| " + " | ".join(names) + " |", "|---" * len(names) + "|"]
+    for row in rows:
+        cells = [row.get(name, "–") for name in names]
+        lines.append("| " + " | ".join(f"{c:.3g}" if isinstance(c, float) else str(c) for c in cells) + " |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", required=True, help="source of full-dose scans")
+    parser.add_argument("--validation", required=True, help="patient id that is kept apart")
+    parser.add_argument(
+        "--seconds", type=float, default=60.0, help="of training, for every embedding and domain"
+    )
+    parser.add_argument("--only", nargs="*", help="names of candidates")
+    parser.add_argument("--out", type=Path, help="write the figures as JSON")
+    arguments = parser.parse_args()
+    torch.set_num_threads(THREADS)
+    bench = Bench(arguments.data, Models.load(arguments.models, device="cpu"), arguments.seconds)
+    rows: list[dict[str, Any]] = []
+    for name, settings in CANDIDATES.items():
+        if not arguments.only or name in arguments.only:
+            rows.append(bench.measure(bench.config(settings), name))
+            print(rows[-1], flush=True)
+    name = "MONAI AutoencoderKL, f 4, 8 channels"
+    if not arguments.only or name in arguments.only:
+        with patch(
+            "CTInvarianceLib.training.embedding.build_embedding", lambda config: MonaiEmbedding(PATCH)
+        ):
+            rows.append(bench.measure(bench.config(SPATIAL | {"learning_rate": 1e-3}), name))
+    print(table(rows))
+    if arguments.out:
+        arguments.out.write_text(json.dumps(rows, indent=2))
+
+
+if __name__ == "__main__":
+    main()
