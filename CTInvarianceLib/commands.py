@@ -140,15 +140,13 @@ def sample(options: Namespace) -> None:
         tile=options.tile,
     )
     seconds = time.perf_counter() - start
-    origin = {"volume": str(options.volume), **place.to_dict(), "models": str(options.models)}
-    write_samples(
-        slab,
-        place.cut(volume),
-        Path(options.out),
-        denoiser=options.denoiser,
-        embedding=embedding.kind,
-        **origin,
-    )
+    origin = {
+        "volume": str(options.volume),
+        **place.to_dict(),
+        "models": str(options.models),
+        "embedding": embedding.kind,
+    }
+    write_samples(slab, place.cut(volume), Path(options.out), denoiser=options.denoiser, **origin)
     r = np.concatenate([samples.consistency for samples in slab])
     drawn = f"{options.n} samples" + (f" of each of {place.count} slices" if place.count > 1 else "")
     print(f"{drawn} in {seconds:.1f} s, R = {r.mean():.3f} ± {r.std():.3f}, written to {options.out}")

@@ -113,15 +113,18 @@ def _cases(data: Path, models: Models) -> list[_Case]:
 def _sample_layers(models: Models, case: _Case, name: str, out: Path) -> list[dict[str, Any]]:
     """Sample every layer of a denoiser at a patch; files, one montage a domain, and rows for the table."""
     rows = []
-    alone, geometry = models.embedding("low").module.fixed_size, case.place.cut(case.volume)
-    seen, region = case.place.seen(case.volume, alone=alone)
-    full = None if case.full_dose is None else case.place.seen(case.full_dose, alone=alone)[0][0]
+    embedding, geometry = models.embedding("low").module, case.place.cut(case.volume)
+    seen, region = case.place.seen(case.volume, alone=embedding.fixed_size)
+    full = None
+    if case.full_dose is not None:
+        full = case.place.seen(case.full_dose, alone=embedding.fixed_size)[0][0]
+    origin = {"volume": case.name, **case.place.to_dict(), "embedding": embedding.kind}
     for domain in case.domains:
         montage = []
         for layer in models.layers(name):
             samples = models.sample(seen[0], name, layer, _SAMPLES, domain, full_dose_hu=full, region=region)
             folder = out / "samples" / f"{case.name}-{name}-{layer}-{domain}"
-            write_samples([samples], geometry, folder, denoiser=name, volume=case.name)
+            write_samples([samples], geometry, folder, denoiser=name, **origin)
             montage.append((f"layer {layer}", samples))
             numbers = table([samples], denoiser=name)
             rows.append(
