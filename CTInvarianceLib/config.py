@@ -71,8 +71,8 @@ class EmbeddingConfig:
     steps: int = 400
     batch_size: int = 16
     learning_rate: float = 2e-3
-    reconstruction_weight: float = 100.0
-    kl_weight: float = 1.0
+    reconstruction_weight: float = 10.0
+    kl_weight: float = 0.01
     adversarial_weight: float = 10.0
     perceptual: Literal["vgg19", "none"] = "none"
     perceptual_weight: float = 0.0

@@ -1,4 +1,4 @@
-"""250 samples of one 128x128 patch, decoded: all at once, as we do, against one at a time, as the reference does.
+"""Samples of the spatial embedding: against the vector one, one at a time, and decoding against MONAI's AutoencoderKL.
 
 python benchmarks/sampling.py [--out FILE.json]
 """
@@ -6,31 +6,77 @@ python benchmarks/sampling.py [--out FILE.json]
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
 import torch
-from timing import compare
+from monai.networks.nets import AutoencoderKL
+from timing import Ratio, compare
 
 from CTInvarianceLib.builders import build_denoiser, build_embedding, build_flow
-from CTInvarianceLib.config import preset
-from CTInvarianceLib.sampling import TrainedLayer, draw_images
+from CTInvarianceLib.config import Config, preset
+from CTInvarianceLib.drawing import TrainedLayer, draw
+from CTInvarianceLib.view import Region
 
 SAMPLES = 250
 THREADS = 2
+PATCH, SLICE = 128, 512
+ONE_BY_ONE = 25  # of the samples; the time of all of them is ten times as long
 
 
-def layer(denoiser: str, name: str) -> TrainedLayer:
-    """Networks of the quick preset's size; what they compute does not change how long they take."""
-    config = preset("quick")
+def vector() -> Config:
+    """The quick preset as it would be with a vector embedding."""
+    quick = preset("quick")
+    return dataclasses.replace(
+        quick,
+        embedding=dataclasses.replace(quick.embedding, kind="vector", width=32),
+        flow=dataclasses.replace(quick.flow, regressed=16, condition_dim=64, blocks=6, hidden=192),
+    )
+
+
+def layer(config: Config, denoiser: str, name: str) -> TrainedLayer:
+    """Networks of a preset's size; what they compute does not change how long they take."""
     network = build_denoiser(config.denoisers[denoiser])
     flow = build_flow(config, network, name)
     with torch.no_grad():
-        flow.stem.fit([torch.randn(4, flow.stem.channels, 128, 128)])
-    unrelated = torch.zeros(1, 1, 128, 128)
+        flow.stem.fit([torch.randn(4, flow.stem.channels, PATCH, PATCH)])
+    unrelated = torch.zeros(1, 1, PATCH, PATCH)
     return TrainedLayer(network, name, "low", build_embedding(config).eval(), flow.eval(), unrelated)
+
+
+def drawing(trained: TrainedLayer, side: int, n: int, tile: int | None = None) -> Callable[[], None]:
+    """n samples of an image of side × side pixels, decoded."""
+    image = torch.zeros(1, 1, side, side)
+
+    def work() -> None:
+        draw(trained, trained.view(image, Region.whole(image)), n=n, seeds=[0], tile=tile)
+
+    return work
+
+
+def one_at_a_time(trained: TrainedLayer) -> Callable[[], None]:
+    single = drawing(trained, PATCH, 1)
+
+    def work() -> None:
+        for _ in range(ONE_BY_ONE):
+            single()
+
+    return work
+
+
+def decoding() -> Ratio:
+    """25 latents of 128×128 pixels; MONAI's network as in `embeddings.py`, with as many numbers."""
+    ours = build_embedding(preset("quick")).eval()
+    theirs = AutoencoderKL(
+        spatial_dims=2, in_channels=1, out_channels=1, latent_channels=8, channels=(32, 64, 64), num_res_blocks=1,
+        attention_levels=(False,) * 3, with_encoder_nonlocal_attn=False, with_decoder_nonlocal_attn=False,
+    ).eval()  # fmt: skip
+    latents = torch.randn(25, 8, PATCH // 4, PATCH // 4)
+    with torch.inference_mode():
+        return compare(lambda: ours.decode(latents), lambda: theirs.decode(latents), repeats=5, warm_up=1)
 
 
 def main() -> None:
@@ -38,23 +84,24 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="write the figures as JSON")
     arguments = parser.parse_args()
     torch.set_num_threads(THREADS)
-    patch = np.zeros((128, 128), np.float32)
     figures = {}
     for denoiser, name in (("chen", "1"), ("yang", "8")):
-        trained = layer(denoiser, name)
-
-        def together(trained: TrainedLayer = trained) -> None:
-            draw_images(trained, patch, n=SAMPLES, seed=0)
-
-        def one_at_a_time(trained: TrainedLayer = trained) -> None:
-            for seed in range(SAMPLES):
-                draw_images(trained, patch, n=1, seed=seed)
-
-        figures[f"{denoiser}, layer {name}"] = compare(together, one_at_a_time, repeats=5, warm_up=1)
-    print(f"{SAMPLES} samples of 128x128, decoded, {THREADS} threads")
-    print(f"{'':18}{'at once, s':>12}{'one by one, s':>15}{'ratio':>7}")
+        spatial, other = layer(preset("quick"), denoiser, name), layer(vector(), denoiser, name)
+        together = drawing(spatial, PATCH, SAMPLES)
+        title = f"{denoiser}, layer {name}"
+        alone = compare(drawing(spatial, PATCH, ONE_BY_ONE), one_at_a_time(spatial), repeats=5, warm_up=1)
+        figures[f"25 of a patch, {title}: at once, one by one"] = alone
+        figures[f"250 of a patch, {title}: spatial, vector"] = compare(
+            together, drawing(other, PATCH, SAMPLES), repeats=5, warm_up=1
+        )
+        figures[f"one slice, {title}: whole, in tiles of 128"] = compare(
+            drawing(spatial, SLICE, 1), drawing(spatial, SLICE, 1, tile=PATCH), repeats=5, warm_up=1
+        )
+    figures["25 patches decoded: ours, MONAI's"] = decoding()
+    print(f"{THREADS} threads; patches of {PATCH}×{PATCH}, slices of {SLICE}×{SLICE}")
+    print(f"{'':52}{'first, s':>10}{'second, s':>11}{'ratio':>7}")
     for title, value in figures.items():
-        print(f"{title:18}{value.ours:12.2f}{value.theirs:15.2f}{value.ratio:7.3f}")
+        print(f"{title:52}{value.ours:10.2f}{value.theirs:11.2f}{value.ratio:7.3f}")
     if arguments.out:
         arguments.out.write_text(
             json.dumps({title: asdict(value) for title, value in figures.items()}, indent=2)

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from CTInvarianceLib.errors import ConfigError
 from CTInvarianceLib.flow.grid_condition import ConditionPyramid, LevelContext
+from CTInvarianceLib.flow.grid_coupling import Injector
 from CTInvarianceLib.flow.grid_step import GridStep
 from CTInvarianceLib.flow.interface import Flow, Standardise, check_at_least, check_condition
-
-Contexts = list[list[tuple[Tensor, Tensor | None]]]
+from CTInvarianceLib.flow.layers import convolution
+from CTInvarianceLib.flow.mixing import ChannelMixing
 
 
 class ConvolutionalFlow(Flow):
     """A multi-scale Glow, conditioned at every step: v = t(z̄ given z) for grids z̄ (N, c, h, w) of any size.
 
-    A level squeezes 2×2 cells into one, takes some steps and lets half of the channels go as part of v; the other
-    half goes on to the next level. v is put together again to the shape of z̄. All is convolutional: shifting latent
-    and condition by a multiple of `multiple` shifts v, away from the borders, where convolutions see zeros.
+    At the grid's own resolution, channels are mixed and an injector says what the condition knows of the mean and
+    the spread of every cell: where z tells little, at edges, cells vary more. Then a level squeezes 2×2 cells into
+    one, takes some steps and lets half of the channels go as part of v; the other half goes on to the next level. v
+    is put together again to the shape of z̄. All is convolutional: shifting latent and condition by a multiple of
+    `multiple` shifts v, away from the borders, where convolutions see zeros.
 
     Kingma & Dhariwal, Glow, 2018, arXiv:1807.03039; multi-scale: Dinh et al., Real NVP, 2017, arXiv:1605.08803.
 
@@ -67,6 +68,13 @@ class ConvolutionalFlow(Flow):
             if condition_channels
             else None
         )
+        self.mixing = ChannelMixing(channels, generator=generator)
+        self.injector = Injector(clamp)
+        self.inject: nn.Conv2d | None = None
+        if condition_channels:
+            self.inject = convolution(condition_width, 2 * channels, size=1, generator=generator)
+            for parameter in self.inject.parameters():
+                nn.init.zeros_(parameter)
         sizes = [4 * channels * 2**level for level in range(levels)]
         self.contexts = nn.ModuleList(
             LevelContext(
@@ -109,11 +117,11 @@ class ConvolutionalFlow(Flow):
         Raises:
             ConfigError: shapes that do not fit the flow or each other, or sides that are no multiple of `multiple`.
         """
-        return self._forward(latent, self._contexts(latent, condition), whiten=False)
+        return self._forward(latent, condition, whiten=False)
 
     def inverse(self, v: Tensor, condition: Tensor | None = None) -> Tensor:
         """z̄ (N, c, h, w) with forward(z̄, condition)[0] = v; arguments and errors as for `forward`."""
-        contexts = self._contexts(v, condition)
+        parameters, contexts = self._contexts(v, condition)
         x, kept = v, []
         for _ in range(len(self.levels) - 1):
             x, part = F.pixel_unshuffle(x, 2).chunk(2, dim=1)
@@ -125,7 +133,7 @@ class ConvolutionalFlow(Flow):
             for step, context in reversed(list(zip(self._steps(number), contexts[number], strict=True))):
                 x = step.inverse(x, *context)
             x = F.pixel_shuffle(x, 2)
-        return x
+        return self.mixing.inverse(x if parameters is None else self.injector.inverse(x, parameters))
 
     @torch.no_grad()
     def initialise(self, latent: Tensor, condition: Tensor | None = None) -> None:
@@ -136,11 +144,17 @@ class ConvolutionalFlow(Flow):
         if condition is not None and self.condition_channels:
             self._check(latent, condition)
             self.standardise.initialise(condition)
-        self._forward(latent, self._contexts(latent, condition), whiten=True)
+        self._forward(latent, condition, whiten=True)
         self.initialised.fill_(True)
 
-    def _forward(self, latent: Tensor, contexts: Contexts, *, whiten: bool) -> tuple[Tensor, Tensor]:
-        x, log_det, kept = latent, latent.new_zeros(len(latent)), []
+    def _forward(self, latent: Tensor, condition: Tensor | None, *, whiten: bool) -> tuple[Tensor, Tensor]:
+        parameters, contexts = self._contexts(latent, condition)
+        if whiten:
+            self.mixing.initialise(latent)
+        (x, log_det), kept = self.mixing(latent), []
+        if parameters is not None:
+            x, injected = self.injector(x, parameters)
+            log_det = log_det + injected
         for number, level in enumerate(contexts):
             x = F.pixel_unshuffle(x, 2)
             for step, context in zip(self._steps(number), level, strict=True):
@@ -156,13 +170,15 @@ class ConvolutionalFlow(Flow):
             v = F.pixel_shuffle(torch.cat((v, part), dim=1), 2)
         return v, log_det
 
-    def _contexts(self, latent: Tensor, condition: Tensor | None) -> Contexts:
-        """What the condition adds to each step, after all shapes have been checked."""
+    def _contexts(
+        self, latent: Tensor, condition: Tensor | None
+    ) -> tuple[Tensor | None, list[list[tuple[Tensor, Tensor | None]]]]:
+        """What the condition adds to the first injector and to each step, after all shapes have been checked."""
         self._check(latent, condition)
-        maps: Iterable[Tensor | None] = [None] * len(self.levels)
-        if condition is not None and self.pyramid is not None:
-            maps = self.pyramid(self.standardise(condition))
-        return [context(part) for context, part in zip(self.contexts, maps, strict=True)]
+        if condition is None or self.pyramid is None or self.inject is None:
+            return None, [context(None) for context in self.contexts]
+        finest, *maps = self.pyramid(self.standardise(condition))
+        return self.inject(finest), [context(part) for context, part in zip(self.contexts, maps, strict=True)]
 
     def _check(self, latent: Tensor, condition: Tensor | None) -> None:
         if latent.ndim != 4 or latent.shape[1] != self.channels:

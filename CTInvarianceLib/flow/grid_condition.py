@@ -11,7 +11,7 @@ from CTInvarianceLib.flow.layers import convolution
 
 
 class ConditionPyramid(nn.Module):
-    """Condition maps (N, k, h, w) to feature maps of every level, (N, width, h/2ˡ, w/2ˡ) for l = 1 … levels.
+    """Condition maps (N, k, h, w) to feature maps (N, width, h/2ˡ, w/2ˡ) for l = 0 … levels.
 
     Args:
         channels: k.
@@ -27,7 +27,8 @@ class ConditionPyramid(nn.Module):
 
     def forward(self, condition: Tensor) -> list[Tensor]:
         """Finest level first."""
-        maps, levels = self.first(condition), []
+        maps = self.first(condition)
+        levels = [F.silu(maps)]
         for stage in self.stages:
             maps = stage(maps)
             levels.append(F.silu(maps))

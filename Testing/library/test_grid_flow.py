@@ -126,6 +126,8 @@ def test_gradients_reach_every_parameter_and_are_those_of_differences(case):
     y, log_det = bijection(x.requires_grad_(), *others)
     (y.square().sum() + y.pow(3).mean() - log_det.sum()).backward()
     for name, parameter in bijection.named_parameters():
+        if parameter.shape == (1, 1) and name.endswith(("lower", "upper")):
+            continue  # the triangles of one channel have nothing beside the diagonal
         assert parameter.grad is not None and parameter.grad.abs().max() > 0, name  # noqa: PT018
     inputs = [x[:1].detach().requires_grad_(), *(part[:1] for part in others)]
     assert torch.autograd.gradcheck(bijection, inputs)
