@@ -146,7 +146,9 @@ def test_samples_of_a_late_layer_are_consistent_and_those_of_another_patch_are_n
 
 
 def test_trained_flows_invert_in_single_precision(models, patches):
-    v = torch.randn(50, *models.embedding("low").module.latent_shape, generator=torch.Generator().manual_seed(0))
+    v = torch.randn(
+        50, *models.embedding("low").module.latent_shape, generator=torch.Generator().manual_seed(0)
+    )
     x = normalize(torch.from_numpy(patches[0][:1]))[:, None]
     for denoiser in models.denoisers:
         for layer in models.layers(denoiser):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import pytest
 import torch
@@ -123,7 +124,7 @@ EDGES = (0.0, 0.05, 0.08, 0.11, 0.14, 0.17, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5
 
 def in_bins(spectrum: Tensor) -> Tensor:
     f = frequency(len(WINDOW))
-    pairs = zip(EDGES[:-1], EDGES[1:], strict=True)
+    pairs = pairwise(EDGES)
     return torch.stack([spectrum[(f >= low) & (f < high)].mean() for low, high in pairs])
 
 
@@ -150,7 +151,14 @@ def test_samples_have_the_conditional_mean_and_spectrum(trained):
     expected = in_bins(expected_spectrum(LEFT))
     ratio, bias = torch.stack(left) / expected, torch.stack(missed) / expected
     standard_error = ratio.std(0) / CONDITIONS**0.5
-    print("ratio", [round(float(v), 4) for v in ratio.mean(0)], "\nse", [round(float(v), 4) for v in standard_error], "\nbias", [round(float(v), 4) for v in bias.mean(0)])
+    print(
+        "ratio",
+        [round(float(v), 4) for v in ratio.mean(0)],
+        "\nse",
+        [round(float(v), 4) for v in standard_error],
+        "\nbias",
+        [round(float(v), 4) for v in bias.mean(0)],
+    )
     assert standard_error.max() < 0.02, "enough samples for the bound"
     assert (ratio.mean(0) - 1).abs().max() < 0.1
     assert bias.mean(0).max() < 0.05

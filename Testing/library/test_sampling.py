@@ -16,7 +16,6 @@ from CTInvarianceLib.errors import LayerError, ModelsError, VolumeError, Weights
 from CTInvarianceLib.normalization import denormalize, normalize
 from CTInvarianceLib.trust import consistency
 
-
 FOLDERS = {"vector": "tiny_models", "spatial": "tiny_spatial_models"}
 LATENT = {"vector": (12,), "spatial": (3, 8, 8)}
 
