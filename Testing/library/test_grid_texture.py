@@ -151,14 +151,6 @@ def test_samples_have_the_conditional_mean_and_spectrum(trained):
     expected = in_bins(expected_spectrum(LEFT))
     ratio, bias = torch.stack(left) / expected, torch.stack(missed) / expected
     standard_error = ratio.std(0) / CONDITIONS**0.5
-    print(
-        "ratio",
-        [round(float(v), 4) for v in ratio.mean(0)],
-        "\nse",
-        [round(float(v), 4) for v in standard_error],
-        "\nbias",
-        [round(float(v), 4) for v in bias.mean(0)],
-    )
     assert standard_error.max() < 0.02, "enough samples for the bound"
     assert (ratio.mean(0) - 1).abs().max() < 0.1
     assert bias.mean(0).max() < 0.05

@@ -14,7 +14,7 @@ import CTInvarianceLib as cti
 from CTInvarianceLib.denoisers import Identity
 from CTInvarianceLib.errors import LayerError, ModelsError, VolumeError, WeightsError
 from CTInvarianceLib.normalization import denormalize, normalize
-from CTInvarianceLib.trust import consistency
+from CTInvarianceLib.trust import consistency, mosaics
 
 FOLDERS = {"vector": "tiny_models", "spatial": "tiny_spatial_models"}
 LATENT = {"vector": (12,), "spatial": (3, 8, 8)}
@@ -94,6 +94,24 @@ def test_consistency_is_zero_for_the_embedded_and_one_for_the_unrelated():
     assert consistency(Identity(), "1", images=unrelated, **targets).values.mean() == pytest.approx(
         1, abs=1e-4
     )
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns"), [(3, 2), (5, 4), (1, 1), (6, 4), (5, 9), (17, 11), (20, 24), (4, 30), (50, 2)]
+)
+def test_mosaics_are_patches_side_by_side(rows, columns):
+    """Patches of 5×4 for images that are smaller, as large, and larger; pixel by pixel by their definition."""
+    patches = torch.arange(7 * 5 * 4, dtype=torch.float32).reshape(7, 1, 5, 4)
+    images = mosaics(patches, rows, columns)
+    down, across = -(-rows // 5), -(-columns // 4)
+    assert images.shape == (-(-7 // (down * across)), 1, rows, columns)
+    for index in np.ndindex(*images.shape):
+        image, _, row, column = index
+        number = image * down * across + row // 5 * across + column // 4
+        assert images[index] == patches[number % 7, 0, row % 5, column % 4]
+    if rows >= 5 and columns >= 4:
+        shown = {float(p) for p in patches[:, 0, 0, 0]} & set(images[..., ::5, ::4].flatten().tolist())
+        assert len(shown) == 7, "every patch takes part"
 
 
 def test_the_full_dose_partner_sets_the_floor_of_its_domain(models, patch, tiny_source):
