@@ -121,6 +121,12 @@ def _grid_flow(config: Config, z: Tensor, layer: str) -> LayerFlow:
         condition_width=settings.condition_width,
         seed=config.seed,
     )
+    if stride > factor * flow.multiple:
+        raise LayerError(
+            f"a cell of this layer's maps has {stride} pixels, the coarsest scale of the flow {factor * flow.multiple}",
+            where=repr(layer),
+            hint="Choose another layer, or more levels of the flow.",
+        )
     if size // factor % flow.multiple:
         raise ConfigError(
             f"a patch of {size} pixels does not fit a flow of {settings.levels} levels",

@@ -114,4 +114,4 @@ class View:
     def _at_region(self, images: Tensor | None, network: Callable[[Tensor], Tensor]) -> Tensor:
         windows = self.window if images is None else self.with_region(images)
         maps = network(windows)
-        return self.inner.scaled(self.window.shape[-1] // maps.shape[-1]).of(maps)
+        return self.inner.scaled(round(self.window.shape[-1] / maps.shape[-1])).of(maps)

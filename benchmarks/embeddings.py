@@ -1,6 +1,6 @@
 """Embeddings side by side: trained for the same time on the same patients, measured on one that none has seen.
 
-python benchmarks/embeddings.py --data FOLDER --models RUN [--seconds 40] [--out FILE.json] [--only NAME …]
+python benchmarks/embeddings.py --data FOLDER --models RUN [--seconds 40] [--only NAME …] [--flows NAME …] [--out FILE]
 
 RUN is a model set trained on that data: its Yang denoiser is the one whose layers are cut, its validation patient is
 the unseen one. Every embedding gets the same seconds of training for each domain and goes through the whole pipeline:
@@ -132,7 +132,7 @@ class Bench:
         steps = round(self.seconds * 8 / (seconds[10] - seconds[2]))
         return config_from_dict(plain | {"embedding": embedding | {"steps": max(20, steps)}})
 
-    def measure(self, config: Config, name: str) -> dict[str, Any]:
+    def measure(self, config: Config, name: str, *, flows: bool) -> dict[str, Any]:
         run = self.run(config)
         embeddings = {}
         for domain in DOMAINS:
@@ -146,7 +146,7 @@ class Bench:
             "rmse soft tissue"
         ]
         row |= self.decoding(embeddings["low"])
-        return row if name.startswith("MONAI") else row | self.flows(run, embeddings)
+        return row | self.flows(run, embeddings) if flows else row
 
     @torch.inference_mode()
     def reconstruction(self, embedding: Embedding, slices: np.ndarray) -> dict[str, float]:
@@ -242,6 +242,7 @@ def main() -> None:
         "--seconds", type=float, default=60.0, help="of training, for every embedding and domain"
     )
     parser.add_argument("--only", nargs="*", help="names of candidates")
+    parser.add_argument("--flows", nargs="*", help="names of candidates that go through the pipeline (all)")
     parser.add_argument("--out", type=Path, help="write the figures as JSON")
     arguments = parser.parse_args()
     torch.set_num_threads(THREADS)
@@ -249,14 +250,15 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     for name, settings in CANDIDATES.items():
         if not arguments.only or name in arguments.only:
-            rows.append(bench.measure(bench.config(settings), name))
-            print(rows[-1], flush=True)
+            flows = arguments.flows is None or name in arguments.flows
+            rows.append(bench.measure(bench.config(settings), name, flows=flows))
+            print(json.dumps(rows[-1]), flush=True)
     name = "MONAI AutoencoderKL, f 4, 8 channels"
     if not arguments.only or name in arguments.only:
         with patch(
             "CTInvarianceLib.training.embedding.build_embedding", lambda config: MonaiEmbedding(PATCH)
         ):
-            rows.append(bench.measure(bench.config(SPATIAL | {"learning_rate": 1e-3}), name))
+            rows.append(bench.measure(bench.config(SPATIAL | {"learning_rate": 1e-3}), name, flows=False))
     print(table(rows))
     if arguments.out:
         arguments.out.write_text(json.dumps(rows, indent=2))

@@ -15,6 +15,8 @@ from CTInvarianceLib.schedule import rate_factor
 if TYPE_CHECKING:
     from CTInvarianceLib.flow.interface import Flow
 
+_INITIAL = 64  # latents, at least, from which the first scales are set: fewer have a covariance by chance
+
 
 def maximise_likelihood(
     flow: Flow,
@@ -64,17 +66,21 @@ def maximise_likelihood(
     optimiser = torch.optim.AdamW(_groups(flow, weight_decay), learning_rate, fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: rate_factor(step, steps))
     losses: list[float] = []
+
+    def draw(count: int, generator: torch.Generator) -> tuple[Tensor, Tensor | None]:
+        rows = torch.randint(len(latents), (count,), generator=generator)
+        latent = take(latents, rows, like)
+        if stds is not None:
+            noise = torch.randn(latent.shape, generator=generator).to(like)
+            latent = latent + take(stds, rows, like) * noise
+        return latent, None if conditions is None else take(conditions, rows, like)
+
+    if not flow.initialised:
+        flow.initialise(*draw(max(batch_size, _INITIAL), torch.Generator().manual_seed(seed)))
     flow.train()
     try:
         for step in range(1, steps + 1):
-            rows = torch.randint(len(latents), (batch_size,), generator=generator)
-            latent = take(latents, rows, like)
-            if stds is not None:
-                noise = torch.randn(latent.shape, generator=generator).to(like)
-                latent = latent + take(stds, rows, like) * noise
-            condition = None if conditions is None else take(conditions, rows, like)
-            if step == 1 and not flow.initialised:
-                flow.initialise(latent, condition)
+            latent, condition = draw(batch_size, generator)
 
             loss = -flow.log_prob(latent, condition).mean()
             losses.append(loss.item())
