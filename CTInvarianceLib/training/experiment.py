@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 import warnings
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -39,6 +40,7 @@ from .flow import make_conditions, make_pool, train_flow
 from .plan import flow_stage, plan_work
 from .run import Run, make_fabric, seeded
 
+_LINGER_S = 2.0  # gloo calls a barrier failed where another process has passed it and left already
 _UNRELATED = 24  # patches for the ceiling of R
 
 
@@ -85,6 +87,8 @@ def train(
         report.emit("cancelled", folder=str(out))
         raise
     run.fabric.barrier()
+    if not run.fabric.is_global_zero:
+        time.sleep(_LINGER_S)
     report.emit("result", folder=str(out))
     return Models.load(out, device=str(run.fabric.device))
 
