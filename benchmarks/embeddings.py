@@ -237,7 +237,7 @@ def table(rows: list[dict[str, Any]]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", required=True, help="source of full-dose scans")
-    parser.add_argument("--validation", required=True, help="patient id that is kept apart")
+    parser.add_argument("--models", required=True, help="model set with a trained Yang denoiser")
     parser.add_argument(
         "--seconds", type=float, default=60.0, help="of training, for every embedding and domain"
     )
