@@ -139,13 +139,15 @@ def _layer(trained: TrainedLayer, low: Tensor, full: Tensor, seed: int) -> Row:
         view = trained.view(x[:1], Region.whole(x))
         own = (low if trained.domain == "low" else full)[i : i + 1].to(x)
         images, others = drawn.images[:, :, None]
+        z = view.representation(trained.denoiser, trained.layer)
+        embedded = trained.embed(own, view)
         for drawn_images, found in ((images, right), (others, shuffled)):
             checked = consistency(
                 trained.denoiser,
                 trained.layer,
-                z=view.representation(trained.denoiser, trained.layer),
+                z=z,
                 images=drawn_images,
-                embedded=trained.embed(own, view),
+                embedded=embedded,
                 unrelated=trained.unrelated,
             )
             found.append(checked.values.mean())
