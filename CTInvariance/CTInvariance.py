@@ -46,7 +46,7 @@ class CTInvarianceWidget(ScriptedLoadableModuleWidget):
         form.addRow(self.load)
         self.layout.addStretch(1)
 
-    def onLoad(self, checked=False):  # noqa: N802
+    def onLoad(self, checked=False):
         """Load the chosen folder; say what is wrong where it cannot be."""
         try:
             nodes = self.logic.loadSamples(self.folder.directory)
@@ -59,6 +59,6 @@ class CTInvarianceWidget(ScriptedLoadableModuleWidget):
 class CTInvarianceLogic(ScriptedLoadableModuleLogic):
     """What the panel does, for Python's console."""
 
-    def loadSamples(self, folder) -> SampleNodes:  # noqa: N802
+    def loadSamples(self, folder) -> SampleNodes:
         """Load a folder that `ctinvariance sample` wrote: `logic.loadSamples("/data/out").mean`."""
         return loadSamples(folder)

@@ -29,7 +29,7 @@ class SampleNodes:
     std: Any
 
 
-def loadSamples(folder: str | Path, scene: Any = None) -> SampleNodes:  # noqa: N802 - Slicer's style
+def loadSamples(folder: str | Path, scene: Any = None) -> SampleNodes:
     """Load what `ctinvariance sample` wrote into the scene.
 
     Args:
