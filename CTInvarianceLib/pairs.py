@@ -18,7 +18,7 @@ from .volume_files import PathLike, as_paths, read_volume, volume_suffix
 SAME_PLACE_MM = 1e-3
 """Largest distance between the same voxel of a low-dose and a full-dose volume."""
 
-_LOW, _FULL = re.compile(r"low[ _-]?dose", re.IGNORECASE), re.compile(r"full[ _-]?dose", re.IGNORECASE)
+_DOSES = {dose: re.compile(rf"{dose}[ _-]?dose", re.IGNORECASE) for dose in ("low", "full")}
 _NAMED = re.compile(r"(?P<patient>.+)[._-](?P<dose>low|full)", re.IGNORECASE)
 
 
@@ -65,7 +65,9 @@ def find_pairs(source: PathLike | Sequence[PathLike]) -> list[SeriesPair]:
     paths = as_paths(source)
     files = list(dict.fromkeys(file for path in paths for file in _files(path)))
     found = [*_volume_series(files), *_dicom_series(files)]
-    pairs = _paired(found)
+    pairs, unclear = pair_series(found)
+    for message in unclear:
+        warnings.warn(PairingWarning(message), stacklevel=2)
     if not pairs:
         raise DataError(
             "low-dose series without full dose" if found else "no CT series",
@@ -73,6 +75,32 @@ def find_pairs(source: PathLike | Sequence[PathLike]) -> list[SeriesPair]:
             hint="Choose a folder with DICOM files or volumes (.nrrd .nii.gz .mha).",
         )
     return pairs
+
+
+def pair_series(found: Iterable[CTSeries]) -> tuple[list[SeriesPair], list[str]]:
+    """Pairs and single series as `find_pairs` forms them, and a sentence for each patient where that is unclear."""
+    patients: dict[str, list[CTSeries]] = {}
+    for series in sorted(
+        found, key=lambda each: (each.patient_id, each.description, each.series_uid, each.files)
+    ):
+        patients.setdefault(series.patient_id, []).append(series)
+    pairs: list[SeriesPair] = []
+    unclear = []
+    for patient, several in patients.items():
+        of_patient, problem = _of_patient(patient, several)
+        pairs += of_patient
+        unclear += [f"patient {patient}: {problem}"] if problem else []
+    return pairs, unclear
+
+
+def dose_of(description: str) -> str:
+    """What a SeriesDescription says of the dose: "low", "full", or "" where it says nothing."""
+    return next((dose for dose, pattern in _DOSES.items() if pattern.search(description)), "")
+
+
+def is_projections(description: str) -> bool:
+    """Whether a SeriesDescription names raw projections, which some archives store as CT images."""
+    return "projection" in description.lower()
 
 
 def read_pair(pair: SeriesPair) -> tuple[CTVolume | None, CTVolume]:
@@ -154,31 +182,23 @@ def _dicom_series(files: Sequence[Path]) -> Iterator[CTSeries]:
             groups.setdefault(header.series_uid, []).append(header)
     for uid, headers in groups.items():
         first = headers[0]
-        if "projection" not in first.description.lower():
+        if not is_projections(first.description):
             # Anonymised files may lack the PatientID; patients without one must not fall together.
             patient = first.patient_id or first.study_uid
             yield CTSeries(patient, uid, first.description, tuple(header.path for header in headers))
 
 
-def _paired(found: Iterable[CTSeries]) -> list[SeriesPair]:
-    patients: dict[str, list[CTSeries]] = {}
-    for series in sorted(
-        found, key=lambda each: (each.patient_id, each.description, each.series_uid, each.files)
-    ):
-        patients.setdefault(series.patient_id, []).append(series)
-    return [pair for patient, series in patients.items() for pair in _of_patient(patient, series)]
-
-
-def _of_patient(patient: str, series: Sequence[CTSeries]) -> list[SeriesPair]:
-    """The pair of one patient where it is certain, then all other series that are not low dose."""
-    low = [each for each in series if _LOW.search(each.description)]
-    full = [each for each in series if _FULL.search(each.description) and each not in low]
+def _of_patient(patient: str, series: Sequence[CTSeries]) -> tuple[list[SeriesPair], str]:
+    """The pair of one patient where it is certain, then all other series that are not low dose; what is unclear."""
+    low = [each for each in series if dose_of(each.description) == "low"]
+    full = [each for each in series if dose_of(each.description) == "full"]
     others = [each for each in series if each not in low]
     if len(low) == len(full) == 1:
         others.remove(full[0])
-        return [SeriesPair(low[0], full[0], patient), *(SeriesPair(None, each, patient) for each in others)]
+        pair = SeriesPair(low[0], full[0], patient)
+        return [pair, *(SeriesPair(None, each, patient) for each in others)], ""
+    problem = ""
     if low:
         names = ", ".join(each.series_uid or each.files[0].name for each in (*low, *full))
-        counts = f"{len(low)} low-dose and {len(full)} full-dose series"
-        warnings.warn(PairingWarning(f"patient {patient}: {counts}, not paired ({names})"), stacklevel=4)
-    return [SeriesPair(None, each, patient) for each in others]
+        problem = f"{len(low)} low-dose and {len(full)} full-dose series, not paired ({names})"
+    return [SeriesPair(None, each, patient) for each in others], problem

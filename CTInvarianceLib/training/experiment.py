@@ -17,7 +17,7 @@ from torch import nn
 from .. import __version__
 from ..builders import build_denoiser, build_embedding, build_flow
 from ..config import DOMAINS, PRESETS, Config, preset, read_config
-from ..dataset import Patches, PatientSlices, load_patients, split_patients, too_small
+from ..dataset import Patches, PatientSlices, load_patients, too_small
 from ..errors import ConfigError, ModelsError
 from ..models import (
     MANIFEST,
@@ -31,6 +31,7 @@ from ..models import (
 )
 from ..normalization import denormalize
 from ..pairs import SeriesPair, find_pairs
+from ..partition import split_patients
 from ..perceptual import load_vgg19
 from ..protocol import Cancelled, Event, OnEvent, Reporter
 from ..weights import load_module, save_tensors

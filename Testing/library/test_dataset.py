@@ -8,9 +8,10 @@ import torch
 
 import CTInvarianceLib as cti
 from CTInvarianceLib.config import DataConfig
-from CTInvarianceLib.dataset import Patches, PatientSlices, load_patients, split_patients
+from CTInvarianceLib.dataset import Patches, PatientSlices, load_patients
 from CTInvarianceLib.errors import DataError, VolumeError
 from CTInvarianceLib.normalization import MEAN, STD, denormalize, normalize
+from CTInvarianceLib.partition import split_patients
 
 
 def patient(name, slices, value):
