@@ -57,6 +57,8 @@ CANDIDATES: dict[str, dict[str, Any]] = {
     **{f"vector {d}": VECTOR | {"latent_dim": d} for d in (128, 256, 512)},
     **{f"spatial f 4, {c} channels": SPATIAL | {"factor": 4, "channels": c} for c in (2, 4, 8, 16)},
     **{f"spatial f 8, {c} channels": SPATIAL | {"factor": 8, "channels": c, "width": 96} for c in (4, 8, 16)},
+    "spatial f 4, 8 channels, guided": SPATIAL | {"channels": 8, "guide": "yang"},
+    "spatial f 4, 8 channels, critic": SPATIAL | {"channels": 8, "critic_from": 0.5},
 }
 LAYERS = ("1", "4", "8")
 SAMPLES, PATCH, PATCHES, DRAWN = 250, 128, 6, 16
@@ -127,17 +129,21 @@ class Bench:
         for steps in (2, 10):
             config = config_from_dict(plain | {"embedding": embedding | {"steps": steps}})
             start = time.perf_counter()
-            train_embedding(self.run(config), "low")
+            train_embedding(self.run(config), "low", self.guide(config))
             seconds[steps] = time.perf_counter() - start
         steps = round(self.seconds * 8 / (seconds[10] - seconds[2]))
         return config_from_dict(plain | {"embedding": embedding | {"steps": max(20, steps)}})
+
+    def guide(self, config: Config) -> nn.Module | None:
+        """The denoiser that the decoder sees, where the configuration asks for one."""
+        return self.denoiser if config.embedding.guide else None
 
     def measure(self, config: Config, name: str, *, flows: bool) -> dict[str, Any]:
         run = self.run(config)
         embeddings = {}
         for domain in DOMAINS:
             start = time.perf_counter()
-            embeddings[domain] = train_embedding(run, domain)
+            embeddings[domain] = train_embedding(run, domain, self.guide(config))
             print(f"{name}: {domain} in {time.perf_counter() - start:.0f} s", flush=True)
         row: dict[str, Any] = {"embedding": name, "steps": config.embedding.steps}
         row["numbers_per_pixel"] = math.prod(embeddings["low"].latent_shape) / PATCH**2
@@ -156,7 +162,13 @@ class Bench:
         if embedding.fixed_size:
             x = x.unfold(2, PATCH, PATCH).unfold(3, PATCH, PATCH).reshape(-1, 1, PATCH, PATCH)
         posteriors = [embedding.encode(part) for part in x.split(16)]
-        decoded = torch.cat([embedding.decode(posterior.mean) for posterior in posteriors])
+        guides: list[tuple[Tensor, ...]] = [()] * len(posteriors)
+        if embedding.guided:
+            low = normalize(torch.from_numpy(self.unseen.low_dose.astype(np.float32)))[:, None]
+            guides = [(self.denoiser(part),) for part in low.split(16)]
+        decoded = torch.cat(
+            [embedding.decode(p.mean, *guide) for p, guide in zip(posteriors, guides, strict=True)]
+        )
         kl = sum(float(kl_divergence(p.mean, 2 * p.std.log()).sum()) for p in posteriors)
         if embedding.fixed_size:
             grid = decoded.reshape(count, rows // PATCH, columns // PATCH, PATCH, PATCH)
@@ -172,10 +184,11 @@ class Bench:
     @torch.inference_mode()
     def decoding(self, embedding: Embedding) -> dict[str, float]:
         latents = torch.randn(SAMPLES, *embedding.latent_shape)
-        embedding.decode(latents[:25])
+        guide = (torch.zeros(25, 1, PATCH, PATCH),) if embedding.guided else ()
+        embedding.decode(latents[:25], *guide)
         start = time.perf_counter()
         for part in latents.split(25):
-            embedding.decode(part)
+            embedding.decode(part, *guide)
         return {"decode 250, s": time.perf_counter() - start}
 
     def flows(self, run: Run, embeddings: dict[str, Embedding]) -> dict[str, Any]:
