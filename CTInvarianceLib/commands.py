@@ -16,6 +16,7 @@ import numpy as np
 from .config import Config, preset, read_config
 from .console import Console, show_table
 from .errors import ConfigError, ModelsError, VolumeError
+from .manifest import configuration, delete_models, list_models, read_manifest, summary
 from .pairs import SeriesPair, find_pairs
 from .protocol import Reporter
 from .volume_files import read_volume, writable_suffix, write_volume
@@ -77,11 +78,8 @@ def train(options: Namespace) -> None:
 
 def _config(options: Namespace, out: Path) -> Config:
     """Preset, with the file on top; when resuming without either, the configuration of the run."""
-    from .config import config_from_dict
-    from .models import read_manifest
-
     if options.preset is None and options.config is None:
-        return config_from_dict(read_manifest(out)["config"], where=str(out))
+        return configuration(read_manifest(out), out)
     base = preset(options.preset) if options.preset else None
     return read_config(options.config, base) if options.config else preset(options.preset)
 
@@ -184,33 +182,17 @@ def evaluate(options: Namespace) -> None:
 
 def models(options: Namespace) -> None:
     """List, show or delete model sets."""
-    from .models import MANIFEST, delete_models, read_manifest
-
     folder = Path(options.folder)
     if options.action == "list":
-        found = sorted(path.parent for path in folder.glob(f"*/{MANIFEST}"))
+        found = list_models(folder)
         if not found:
             raise ModelsError("there are no model sets in this folder", where=folder)
-        show_table(f"model sets in {folder}", [_models_row(path, read_manifest(path)) for path in found])
-        return
-    manifest = read_manifest(folder)
-    if options.action == "show":
-        print(json.dumps({**_models_row(folder, manifest), **manifest}, indent=1))
-        return
-    delete_models(folder)
-    print(f"deleted {folder}")
-
-
-def _models_row(folder: Path, manifest: dict[str, Any]) -> dict[str, Any]:
-    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    return {
-        "name": folder.name,
-        "preset": manifest["config"]["name"],
-        "denoisers": ", ".join(manifest["config"]["denoisers"]),
-        "patients": len(manifest["patients"]["training"]),
-        "created": manifest["created"],
-        "MB": round(size / 1e6, 1),
-    }
+        show_table(f"model sets in {folder}", found)
+    elif options.action == "show":
+        print(json.dumps({**summary(folder), **read_manifest(folder)}, indent=1))
+    else:
+        delete_models(folder)
+        print(f"deleted {folder}")
 
 
 def demo(options: Namespace) -> None:

@@ -1,18 +1,7 @@
-"""A trained set on disk: denoisers, embeddings, flows, and what they were trained with.
-
-A model set is a folder with a manifest and safetensors files; nothing in it is ever run or unpickled:
-
-    models.json                              format, version, configuration, patients
-    denoisers/chen.safetensors …
-    embeddings/low.safetensors, full.safetensors
-    flows/chen-1-low.safetensors …
-    unrelated.safetensors                    patches that the ceiling of R is measured with
-"""
+"""A trained set: denoisers, embeddings and flows, loaded from the folder that `manifest` describes."""
 
 from __future__ import annotations
 
-import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
@@ -21,88 +10,20 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .atomic import writing
 from .builders import build_denoiser, build_embedding, build_flow
-from .config import DOMAINS, Config, config_from_dict
+from .config import DOMAINS, Config
 from .denoisers import layers
 from .drawing import TrainedLayer
 from .embedding import Embedding, Posterior
 from .errors import LayerError, ModelsError, VolumeError
 from .flow import LayerFlow
+from .manifest import configuration, denoiser_file, embedding_file, flow_file, read_manifest, unrelated_file
 from .normalization import denormalize, normalize
 from .sampling import Samples, sample_invariances, to_hu
 from .trust import batch_size
 from .view import Region
 from .volume import CTVolume
 from .weights import load_module, load_tensors
-
-FORMAT, VERSION = "ctinvariance-models", 2
-MANIFEST = "models.json"
-
-
-def denoiser_file(name: str) -> str:
-    """Where a denoiser's weights lie in a model set."""
-    return f"denoisers/{name}.safetensors"
-
-
-def embedding_file(domain: str) -> str:
-    """Where an embedding's weights lie in a model set."""
-    return f"embeddings/{domain}.safetensors"
-
-
-def flow_file(denoiser: str, layer: str, domain: str) -> str:
-    """Where the weights of a layer's flow lie in a model set."""
-    return f"flows/{denoiser}-{layer}-{domain}.safetensors"
-
-
-def unrelated_file() -> str:
-    """Where the patches for the ceiling of R lie in a model set."""
-    return "unrelated.safetensors"
-
-
-def write_manifest(folder: Path, config: Config, **more: Any) -> None:
-    """Write `models.json`, whole or not at all."""
-    content = {"format": FORMAT, "version": VERSION, **more, "config": config.to_dict()}
-    with writing(folder / MANIFEST) as part:
-        part.write_text(json.dumps(content, indent=1), "utf-8")
-
-
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a model set.
-
-    Raises:
-        ModelsError: no model set, a damaged one, or one of another version.
-    """
-    path = folder / MANIFEST
-    try:
-        content: dict[str, Any] = json.loads(path.read_text("utf-8"))
-        found = (content["format"], content["version"])
-    except OSError as error:
-        raise ModelsError(
-            f"this is no model set, {MANIFEST} cannot be read ({error.strerror})",
-            where=folder,
-            hint="`ctinvariance train` makes one.",
-        ) from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise ModelsError("the manifest of the model set is damaged", where=path) from error
-    if found != (FORMAT, VERSION):
-        raise ModelsError(
-            f"the model set is {found[0]} version {found[1]}, this program reads {FORMAT} version {VERSION}",
-            where=folder,
-            hint="Train it again, or use the version of CTInvariance that made it.",
-        )
-    return content
-
-
-def delete_models(folder: Path) -> None:
-    """Delete a model set; whatever else lies in the folder stays."""
-    read_manifest(folder)
-    for name in ("denoisers", "embeddings", "flows", "checkpoints"):
-        shutil.rmtree(folder / name, ignore_errors=True)
-    for name in (unrelated_file(), "log.jsonl", MANIFEST):
-        (folder / name).unlink(missing_ok=True)
-    if not any(folder.iterdir()):
-        folder.rmdir()
 
 
 class HUEmbedding:
@@ -179,8 +100,7 @@ class Models:
         """
         folder = Path(folder)
         manifest = read_manifest(folder)
-        config = config_from_dict(manifest.get("config", {}), where=str(folder / MANIFEST))
-        return cls(folder, config, manifest, pick_device(device))
+        return cls(folder, configuration(manifest, folder), manifest, pick_device(device))
 
     @property
     def denoisers(self) -> list[str]:

@@ -19,9 +19,8 @@ from ..builders import build_denoiser, build_embedding, build_flow
 from ..config import DOMAINS, PRESETS, Config, preset, read_config
 from ..dataset import Patches, PatientSlices, load_patients, too_small
 from ..errors import ConfigError, ModelsError
-from ..models import (
+from ..manifest import (
     MANIFEST,
-    Models,
     denoiser_file,
     embedding_file,
     flow_file,
@@ -29,6 +28,7 @@ from ..models import (
     unrelated_file,
     write_manifest,
 )
+from ..models import Models
 from ..normalization import denormalize
 from ..pairs import SeriesPair, find_pairs
 from ..partition import split_patients
