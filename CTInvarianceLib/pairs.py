@@ -66,8 +66,8 @@ def find_pairs(source: PathLike | Sequence[PathLike]) -> list[SeriesPair]:
     files = list(dict.fromkeys(file for path in paths for file in _files(path)))
     found = [*_volume_series(files), *_dicom_series(files)]
     pairs, unclear = pair_series(found)
-    for message in unclear:
-        warnings.warn(PairingWarning(message), stacklevel=2)
+    for patient, problem in unclear.items():
+        warnings.warn(PairingWarning(f"patient {patient}: {problem}"), stacklevel=2)
     if not pairs:
         raise DataError(
             "low-dose series without full dose" if found else "no CT series",
@@ -77,19 +77,20 @@ def find_pairs(source: PathLike | Sequence[PathLike]) -> list[SeriesPair]:
     return pairs
 
 
-def pair_series(found: Iterable[CTSeries]) -> tuple[list[SeriesPair], list[str]]:
-    """Pairs and single series as `find_pairs` forms them, and a sentence for each patient where that is unclear."""
+def pair_series(found: Iterable[CTSeries]) -> tuple[list[SeriesPair], dict[str, str]]:
+    """Pairs and single series as `find_pairs` forms them; and by patient id, what is not clear about whom."""
     patients: dict[str, list[CTSeries]] = {}
     for series in sorted(
         found, key=lambda each: (each.patient_id, each.description, each.series_uid, each.files)
     ):
         patients.setdefault(series.patient_id, []).append(series)
     pairs: list[SeriesPair] = []
-    unclear = []
+    unclear = {}
     for patient, several in patients.items():
         of_patient, problem = _of_patient(patient, several)
         pairs += of_patient
-        unclear += [f"patient {patient}: {problem}"] if problem else []
+        if problem:
+            unclear[patient] = problem
     return pairs, unclear
 
 

@@ -112,8 +112,9 @@ class DicomDatabase:
     def filesForSeries(self, series: str, hits: int = -1) -> tuple[str, ...]:
         """Absolute paths in the order of import, the first `hits` of them where that is positive."""
         found = self._column("SELECT Filename FROM Images WHERE SeriesInstanceUID = ?", series)
-        paths = tuple(os.path.join(self.databaseDirectory, name) if name else "" for name in found)  # noqa: PTH118
-        return paths[:hits] if hits > 0 else paths
+        found = found[:hits] if hits > 0 else found
+        folder = self.databaseDirectory
+        return tuple(os.path.join(folder, name) if name else "" for name in found)  # noqa: PTH118
 
     def fieldForPatient(self, field: str, patient: str) -> str:
         return self._first(f'SELECT "{field}" FROM Patients WHERE UID = ?', patient)

@@ -1,0 +1,181 @@
+"""Slicer's DICOM database: what is in it, which series belong together, what of it can be used.
+
+`db` is `slicer.dicomDatabase`, which does not exist until Slicer has started, and may not be open. Its signal
+`databaseChanged` comes dozens of times in one import: whoever listens waits until it is quiet, then reads anew.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Generator, Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import slicer
+from slicer.i18n import tr as _
+
+from CTInvarianceLib.config import DataConfig
+from CTInvarianceLib.errors import DataError, DicomError
+from CTInvarianceLib.pairs import CTSeries, SeriesPair, pair_series
+from CTInvarianceLib.partition import split_patients
+
+from .reading import numberOf, readPatient, textOf
+from .rows import PatientRow, SeriesRow, StudyRow, matches, search
+
+__all__ = [
+    "PatientRow", "SeriesRow", "Split", "StudyRow", "details", "loadSeries", "matches", "missingFiles",
+    "pairing", "pairsOf", "readInSteps", "readPatients", "search", "seriesPairs", "split", "whyEmpty",
+]  # fmt: skip
+
+_THICKNESS, _KERNEL = "0018,0050", "0018,1210"
+
+
+def whyEmpty(db: Any) -> str:
+    """Why there is nothing to list, and what to do about it; "" where there is something."""
+    if db is None or not db.isOpen:
+        return _("Slicer's DICOM database is not open. Open the DICOM module once, and choose its folder.")
+    if not db.patients():
+        return _("Slicer's DICOM database is empty. Import a folder with CT images in the DICOM module.")
+    return ""
+
+
+def readPatients(db: Any) -> tuple[PatientRow, ...]:
+    """All patients with their studies and series, in the order of the names; empty where `whyEmpty` says so."""
+    steps = readInSteps(db)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return tuple(end.value)
+
+
+def readInSteps(db: Any) -> Generator[None, None, tuple[PatientRow, ...]]:
+    """`readPatients` as a generator that yields after every patient, so that a window can live meanwhile."""
+    patients: list[PatientRow] = []
+    for key in () if whyEmpty(db) else db.patients():
+        patients.append(readPatient(db, key))
+        yield
+    pairs, unclear = pair_series(_usable(patients))
+    partners = {
+        series.series_uid: other.series_uid
+        for pair in pairs
+        if pair.low_dose
+        for series, other in ((pair.low_dose, pair.full_dose), (pair.full_dose, pair.low_dose))
+    }
+    return tuple(
+        _withPartners(patient, partners, unclear.get(patient.id, ""))
+        for patient in sorted(patients, key=lambda each: (each.name.casefold(), each.id))
+    )
+
+
+def pairing(db: Any) -> tuple[list[SeriesPair], list[str]]:
+    """Pairs and single series as `CTInvarianceLib.find_pairs` would form them, and what is unclear about which patient.
+
+    Raises:
+        DataError: no database is open, or it holds no CT series that can be used.
+    """
+    if problem := whyEmpty(db):
+        what, _dot, hint = problem.partition(". ")
+        raise DataError(what, hint=hint)
+    found = list(_usable((readPatient(db, key) for key in db.patients()), db.filesForSeries))
+    pairs, unclear = pair_series(found)
+    if not pairs:
+        raise DataError(
+            _("low-dose series without full dose") if found else _("no CT series that can be used"),
+            where=db.databaseFilename,
+            hint=_("Import a folder with CT images in the DICOM module."),
+        )
+    return pairs, [_("Patient {}: {}").format(patient, problem) for patient, problem in unclear.items()]
+
+
+def seriesPairs(db: Any) -> list[SeriesPair]:
+    """The pairs of `pairing`."""
+    return pairing(db)[0]
+
+
+def pairsOf(patients: Iterable[PatientRow]) -> list[SeriesPair]:
+    """The pairs of rows that are read already; their series name no files."""
+    return pair_series(_usable(patients))[0]
+
+
+def missingFiles(db: Any, uid: str) -> list[Path]:
+    """Files of a series that the database names and that are gone."""
+    return [Path(file) for file in db.filesForSeries(uid) if not Path(file).is_file()]
+
+
+def details(db: Any, uid: str) -> str:
+    """Slice thickness and kernel, such as "3 mm, B40f". Slow: Slicer opens a file to know them."""
+    file = next(iter(db.filesForSeries(uid)), "")
+    thickness = textOf(db.fileValue(file, _THICKNESS)) if file else ""
+    kernel = textOf(db.fileValue(file, _KERNEL)).replace("\\", ", ") if file else ""
+    return ", ".join(part for part in (thickness and f"{numberOf(thickness):g} mm", kernel) if part)
+
+
+def loadSeries(uid: str, db: Any = None) -> Any:
+    """Load a series into the scene: its scalar volume node.
+
+    Raises:
+        DicomError: files are gone, or Slicer makes no volume of them.
+    """
+    db = getattr(slicer, "dicomDatabase", None) if db is None else db
+    if db is None or not db.isOpen:
+        raise DicomError(whyEmpty(db).partition(". ")[0], where=uid)
+    if gone := missingFiles(db, uid):
+        total = len(db.filesForSeries(uid))
+        raise DicomError(
+            _("{} of {} files of the series are gone").format(len(gone), total),
+            where=gone[0],
+            hint=_("Bring the folder or drive back, or import the series again."),
+        )
+    from DICOMLib import DICOMUtils  # only inside Slicer
+
+    # Missing or uneven slices put a grid transform above the volume: two ids, in no certain order.
+    nodes = [slicer.mrmlScene.GetNodeByID(node) for node in DICOMUtils.loadSeriesByUID([uid])]
+    for node in nodes:
+        if node is not None and node.GetClassName() == "vtkMRMLScalarVolumeNode":
+            return node
+    raise DicomError(
+        _("Slicer makes no volume of this series"),
+        where=db.descriptionForSeries(uid) or uid,
+        hint=_("Look at it in the DICOM module (Examine, with Advanced switched on)."),
+    )
+
+
+@dataclass(frozen=True)
+class Split:
+    """Patient ids for training and for validation; `note` says what is unusual about it."""
+
+    training: tuple[str, ...]
+    validation: tuple[str, ...]
+    note: str = ""
+
+
+def split(pairs: Iterable[SeriesPair], seed: int, validation: float = 0.2) -> Split:
+    """Which patients a training run on these pairs with this seed would keep apart: the rule is the run's own.
+
+    Raises:
+        DataError: none would be left to train on.
+    """
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        ids = [pair.patient_id for pair in pairs]
+        training, apart = split_patients(ids, DataConfig(validation=validation), seed=seed)
+    return Split(tuple(training), tuple(apart), "; ".join(str(warning.message) for warning in said))
+
+
+def _usable(
+    patients: Iterable[PatientRow], files: Callable[[str], Iterable[str]] = lambda uid: ()
+) -> Iterator[CTSeries]:
+    for patient in patients:
+        for row in patient.series:
+            if row.usable:
+                yield CTSeries(patient.id, row.uid, row.description, tuple(map(Path, files(row.uid))))
+
+
+def _withPartners(patient: PatientRow, partners: dict[str, str], note: str) -> PatientRow:
+    def of(row: SeriesRow) -> SeriesRow:
+        return replace(row, partner=partners.get(row.uid, ""), note=note if row.usable and row.dose else "")
+
+    studies = (replace(study, series=tuple(map(of, study.series))) for study in patient.studies)
+    return replace(patient, studies=tuple(studies))
