@@ -1,90 +1,104 @@
-"""Sampled images as MRML nodes: a sequence to scrub through, its mean and its standard deviation."""
+"""Sampled images become MRML nodes: a sequence to scrub through, its mean and its standard deviation."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Generator, Mapping
 from typing import Any
 
+import numpy as np
 import slicer
 
+from CTInvarianceLib.errors import VolumeError
 
-@dataclass(frozen=True)
-class SampleNodes:
-    """The nodes of one draw.
+from .gradual import imageOf, runAll
+from .loading import loadSamples
+from .patch import Patch
+from .results import SampleNodes, link, pinSample, resultsIn
+from .sequences import browse, nameIndex, titleOf
+from .stdmap import showStd
+from .volumes import addVolume, annotate, fitting, newVolume, placeBeside, requireScene
 
-    Attributes:
-        sequence: vtkMRMLSequenceNode, one volume per sample: a slice, or a slab of slices.
-        browser: vtkMRMLSequenceBrowserNode over it.
-        sample: vtkMRMLScalarVolumeNode, the browser's current sample, HU.
-        mean: vtkMRMLScalarVolumeNode, HU.
-        std: vtkMRMLScalarVolumeNode, HU.
-    """
-
-    sequence: Any
-    browser: Any
-    sample: Any
-    mean: Any
-    std: Any
+__all__ = ["SampleNodes", "addSamples", "loadSamples", "pinSample", "resultsIn", "runAll"]
 
 
-def loadSamples(folder: str | Path, scene: Any = None) -> SampleNodes:
-    """Load what `ctinvariance sample` wrote into the scene.
+def addSamples(
+    inputNode: Any,
+    patch: Patch,
+    images: np.ndarray,
+    mean: np.ndarray,
+    std: np.ndarray,
+    facts: Mapping[str, Any],
+    *,
+    denoised: np.ndarray | None = None,
+    fullDose: Any = None,
+) -> Generator[None, None, SampleNodes]:
+    """Add a draw beside the volume that was asked about, a little at a time; the generator returns its nodes.
+
+    Closing the generator early, or closing the scene, leaves nothing behind.
 
     Args:
-        folder: with samples.seq.nrrd, mean.nrrd, std.nrrd and table.json.
-        scene: an MRML scene; the application's where none is given.
+        inputNode: the volume.
+        patch: of the volume.
+        images: (n, S, h, w) or (n, h, w) of a single slice, HU; may be memory-mapped.
+        mean: (S, h, w) or (h, w), HU.
+        std: likewise.
+        facts: for `annotate`: program, models, denoiser, layer, domain, n, seed …
+        denoised: the patch after the denoiser, likewise.
+        fullDose: volume node of the same scan at full dose.
 
     Raises:
-        FileNotFoundError: a file is missing; nothing has been added to the scene then.
-        RuntimeError: Slicer cannot read a file.
+        VolumeError: values that do not fit the patch; the volume has left its scene meanwhile.
     """
-    folder, scene = Path(folder), scene or slicer.mrmlScene
-    files = {name: folder / name for name in ("samples.seq.nrrd", "mean.nrrd", "std.nrrd", "table.json")}
-    for path in files.values():
-        if not path.is_file():
-            raise FileNotFoundError(f"{path} is missing. Choose a folder that `ctinvariance sample` wrote.")
-    table = json.loads(files["table.json"].read_text("utf-8"))
-    title = f"{table['denoiser']} layer {table['layer']} ({table['domain']} dose)"
-    logic = slicer.vtkSlicerSequencesLogic()
-    logic.SetMRMLScene(scene)
-    sequence = _load_sequence(scene, files["samples.seq.nrrd"], f"{title} samples")
-    browser = scene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", f"{title} browser")
-    browser.SetAndObserveMasterSequenceNodeID(sequence.GetID())
-    logic.UpdateProxyNodesFromSequences(browser)
-    nodes = SampleNodes(
-        sequence,
-        browser,
-        browser.GetProxyNode(sequence),
-        _load_volume(scene, files["mean.nrrd"], f"{title} mean"),
-        _load_volume(scene, files["std.nrrd"], f"{title} standard deviation"),
-    )
-    for node in (nodes.sequence, nodes.mean, nodes.std):
-        for key in ("program", "denoiser", "layer", "domain", "n", "seed"):
-            node.SetAttribute(f"CTInvariance.{key}", str(table[key]))
+    facts = {**facts, **patch.facts, "volume": inputNode.GetName(), "volumeID": inputNode.GetID()}
+    title = titleOf(inputNode.GetName(), facts, requireScene(inputNode))
+    sequence = yield from _sequenceOf(inputNode, patch, images, {**facts, "kind": "sample"})
+    added: list[Any] = [sequence]
+    try:
+        scene = requireScene(inputNode)
+        sequence.SetName(f"{title} · samples")
+        annotate(sequence, {**facts, "kind": "samples"})
+        scene.AddNode(sequence)
+        browser, sample = browse(sequence, title)
+        added += (browser, sample)
+        annotate(browser, {**facts, "title": title})
+        placeBeside(sample, inputNode)
+        yield
+        maps = {}
+        for role, values in (("mean", mean), ("std", std), ("denoised", denoised)):
+            if values is not None:
+                own = {**facts, "kind": role}
+                maps[role] = yield from addVolume(inputNode, values, f"{title} · {role}", own, patch)
+                added.append(maps[role])
+                yield
+        requireScene(inputNode)
+        showStd(maps["std"])
+        nodes = SampleNodes(sequence, browser, sample, **maps, fullDose=fullDose, input=inputNode)
+        link(nodes)
+    except BaseException:  # GeneratorExit too: whoever gives up finds the scene as it was
+        _remove(added)
+        raise
     return nodes
 
 
-def _load_sequence(scene: Any, path: Path, name: str) -> Any:
-    sequence = scene.AddNewNodeByClass("vtkMRMLSequenceNode", name)
-    storage = scene.AddNewNodeByClass("vtkMRMLVolumeSequenceStorageNode")
-    _read(storage, sequence, path)
-    sequence.SetIndexName("sample")
-    sequence.SetIndexUnit("")
+def _sequenceOf(
+    inputNode: Any, patch: Patch, images: np.ndarray, facts: Mapping[str, Any]
+) -> Generator[None, None, Any]:
+    """A sequence that is in no scene yet."""
+    sequence = slicer.vtkMRMLSequenceNode()
+    nameIndex(sequence)
+    if not len(images):
+        raise VolumeError("there are no samples", where=inputNode.GetName(), hint="Ask for one or more.")
+    for index, values in enumerate(images):
+        image = yield from imageOf(fitting(inputNode, values, patch))
+        item = newVolume(inputNode, image, patch)
+        item.SetName("sample")
+        annotate(item, facts)  # what the items carry, scrubbing copies to the proxy
+        sequence.SetDataNodeAtValue(item, str(index))
     return sequence
 
 
-def _load_volume(scene: Any, path: Path, name: str) -> Any:
-    volume = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
-    storage = scene.AddNewNodeByClass("vtkMRMLVolumeArchetypeStorageNode")
-    _read(storage, volume, path)
-    volume.CreateDefaultDisplayNodes()
-    return volume
-
-
-def _read(storage: Any, node: Any, path: Path) -> None:
-    storage.SetFileName(str(path))
-    node.SetAndObserveStorageNodeID(storage.GetID())
-    if not storage.ReadData(node):
-        raise RuntimeError(f"Slicer cannot read {path}.")
+def _remove(nodes: list[Any]) -> None:
+    """Take nodes out of the scene; those that are in none have gone with it."""
+    for node in reversed(nodes):
+        if node.GetScene() is not None:
+            node.GetScene().RemoveNode(node)
