@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,8 @@ from .reading import numberOf, readPatient, textOf
 from .rows import PatientRow, SeriesRow, StudyRow, matches, search
 
 __all__ = [
-    "PatientRow", "SeriesRow", "Split", "StudyRow", "details", "loadSeries", "matches", "missingFiles",
-    "pairing", "pairsOf", "readInSteps", "readPatients", "search", "seriesPairs", "split", "whyEmpty",
+    "PatientRow", "SeriesRow", "Split", "StudyRow", "details", "loadSeries", "matches", "missingFiles", "pairsOf",
+    "readInSteps", "readPatients", "search", "seriesPairs", "split", "unclearPatients", "whyEmpty",
 ]  # fmt: skip
 
 _THICKNESS, _KERNEL = "0018,0050", "0018,1210"
@@ -40,22 +40,11 @@ def whyEmpty(db: Any) -> str:
     return ""
 
 
-def readPatients(db: Any) -> tuple[PatientRow, ...]:
-    """All patients with their studies and series, in the order of the names; empty where `whyEmpty` says so."""
-    steps = readInSteps(db)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            return tuple(end.value)
-
-
 def readInSteps(db: Any) -> Generator[None, None, tuple[PatientRow, ...]]:
-    """`readPatients` as a generator that yields after every patient, so that a window can live meanwhile."""
-    patients: list[PatientRow] = []
+    """All patients in the order of their names; empty where `whyEmpty` says so. Yields after every series."""
+    patients = []
     for key in () if whyEmpty(db) else db.patients():
-        patients.append(readPatient(db, key))
-        yield
+        patients.append((yield from readPatient(db, key)))
     pairs, unclear = pair_series(_usable(patients))
     partners = {
         series.series_uid: other.series_uid
@@ -69,34 +58,46 @@ def readInSteps(db: Any) -> Generator[None, None, tuple[PatientRow, ...]]:
     )
 
 
-def pairing(db: Any) -> tuple[list[SeriesPair], list[str]]:
-    """Pairs and single series as `CTInvarianceLib.find_pairs` would form them, and what is unclear about which patient.
+def readPatients(db: Any) -> tuple[PatientRow, ...]:
+    """The same at once: a second for a thousand series."""
+    steps = readInSteps(db)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
+
+
+def pairsOf(patients: Iterable[PatientRow], db: Any = None) -> list[SeriesPair]:
+    """Pairs and single series as `CTInvarianceLib.find_pairs` would form them; with their files if `db` is given."""
+    return pair_series(_usable(patients, db))[0]
+
+
+def unclearPatients(patients: Iterable[PatientRow]) -> list[str]:
+    """A sentence for every patient whose series are not paired because it is not clear which belong together."""
+    unclear = pair_series(_usable(patients))[1]
+    return [_("Patient {}: {}").format(patient, problem) for patient, problem in unclear.items()]
+
+
+def seriesPairs(db: Any) -> list[SeriesPair]:
+    """Pairs and single series of the whole database, with their files.
 
     Raises:
         DataError: no database is open, or it holds no CT series that can be used.
     """
     if problem := whyEmpty(db):
-        what, _dot, hint = problem.partition(". ")
+        what, _stop, hint = problem.partition(". ")
         raise DataError(what, hint=hint)
-    found = list(_usable((readPatient(db, key) for key in db.patients()), db.filesForSeries))
-    pairs, unclear = pair_series(found)
+    patients = readPatients(db)
+    pairs = pairsOf(patients, db)
     if not pairs:
+        usable = any(row.usable for patient in patients for row in patient.series)
         raise DataError(
-            _("low-dose series without full dose") if found else _("no CT series that can be used"),
+            _("low-dose series without full dose") if usable else _("no CT series that can be used"),
             where=db.databaseFilename,
             hint=_("Import a folder with CT images in the DICOM module."),
         )
-    return pairs, [_("Patient {}: {}").format(patient, problem) for patient, problem in unclear.items()]
-
-
-def seriesPairs(db: Any) -> list[SeriesPair]:
-    """The pairs of `pairing`."""
-    return pairing(db)[0]
-
-
-def pairsOf(patients: Iterable[PatientRow]) -> list[SeriesPair]:
-    """The pairs of rows that are read already; their series name no files."""
-    return pair_series(_usable(patients))[0]
+    return pairs
 
 
 def missingFiles(db: Any, uid: str) -> list[Path]:
@@ -164,13 +165,12 @@ def split(pairs: Iterable[SeriesPair], seed: int, validation: float = 0.2) -> Sp
     return Split(tuple(training), tuple(apart), "; ".join(str(warning.message) for warning in said))
 
 
-def _usable(
-    patients: Iterable[PatientRow], files: Callable[[str], Iterable[str]] = lambda uid: ()
-) -> Iterator[CTSeries]:
+def _usable(patients: Iterable[PatientRow], db: Any = None) -> Iterator[CTSeries]:
     for patient in patients:
         for row in patient.series:
             if row.usable:
-                yield CTSeries(patient.id, row.uid, row.description, tuple(map(Path, files(row.uid))))
+                files = () if db is None else map(Path, db.filesForSeries(row.uid))
+                yield CTSeries(patient.id, row.uid, row.description, tuple(files))
 
 
 def _withPartners(patient: PatientRow, partners: dict[str, str], note: str) -> PatientRow:

@@ -6,6 +6,7 @@ Tags of files are slow to get, so that a series costs one at most, and two where
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,20 +21,21 @@ from .rows import PatientRow, SeriesRow, StudyRow
 _SOP_CLASS, _IMAGE_TYPE = "0008,0016", "0008,0008"
 
 
-def readPatient(db: Any, key: str) -> PatientRow:
-    """One patient by the database's key, with studies and series; partners are not looked for yet."""
-    studies = tuple(_study(db, uid) for uid in db.studiesForPatient(key))
+def readPatient(db: Any, key: str) -> Generator[None, None, PatientRow]:
+    """One patient by the database's key; partners are not looked for yet. Yields after every series."""
+    studies = []
+    for uid in db.studiesForPatient(key):
+        series = []
+        for each in db.seriesForStudy(uid):
+            series.append(_series(db, each))
+            yield
+        series.sort(key=lambda row: (row.number, row.description, row.uid))
+        description = textOf(db.descriptionForStudy(uid)).strip(", ")
+        studies.append(StudyRow(uid, description, _date(db.fieldForStudy("StudyDate", uid)), tuple(series)))
     identity = textOf(db.fieldForPatient("PatientID", key))
     # As in CTInvarianceLib.pairs: patients without an id must not fall together.
     identity = identity or next((study.uid for study in studies), key)
-    return PatientRow(key, _personName(db.nameForPatient(key)) or identity, identity, studies)
-
-
-def _study(db: Any, uid: str) -> StudyRow:
-    series = [_series(db, each) for each in db.seriesForStudy(uid)]
-    series.sort(key=lambda row: (row.number, row.description, row.uid))
-    date = _date(db.fieldForStudy("StudyDate", uid))
-    return StudyRow(uid, textOf(db.descriptionForStudy(uid)).strip(", "), date, tuple(series))
+    return PatientRow(key, _personName(db.nameForPatient(key)) or identity, identity, tuple(studies))
 
 
 def _series(db: Any, uid: str) -> SeriesRow:

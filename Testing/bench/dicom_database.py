@@ -154,6 +154,11 @@ class DicomDatabase:
             self._tags.commit()
         return "" if row[0] == NOT_THERE else str(row[0])
 
+    def instanceValue(self, instance: str, tag: str) -> str:
+        """As `fileValue`, by SOP instance UID."""
+        name = self._first("SELECT Filename FROM Images WHERE SOPInstanceUID = ?", instance)
+        return self.fileValue(str(Path(self.databaseDirectory, name)), tag) if name else ""
+
     # Changing it
 
     def addFolder(self, folder: str | Path, copy: bool = False) -> int:

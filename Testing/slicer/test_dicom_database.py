@@ -99,6 +99,10 @@ def test_answers_are_tuples_in_the_order_of_import(tmp_path):
     assert list(found) != files
     assert database.filesForSeries("1.2.3.4", 2) == found[:2]
     assert database.fileValue(found[0], "0018,0050") == "3.0"
+    instances = database.instancesForSeries("1.2.3.4")
+    assert [database.instanceValue(uid, "0020,0032") for uid in instances] == [
+        database.fileValue(file, "0020,0032") for file in found
+    ]
     assert database.fileValue(found[0], "0018,1210") == database.fileValue("gone", "0018,0050") == ""
 
 
