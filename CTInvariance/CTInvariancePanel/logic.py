@@ -1,0 +1,384 @@
+"""What the panel does, for the panel and for Python's console."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import slicer
+from slicer.i18n import tr as _
+
+from CTInvarianceLib.errors import VolumeError
+from CTInvarianceLib.manifest import read_manifest
+from CTInvarianceLib.pairs import SeriesPair
+
+from . import database, layout, modelsets, samples, volumes, words
+from .job import Job
+from .jobs import Jobs
+from .patch import Patch
+from .samples import SampleNodes
+from .steps import Steps
+
+LOG_LINES = 2000
+
+
+class Logic:
+    """Everything that takes long returns a `Job` with `wait=False`, else it blocks with a progress dialog.
+
+    Args:
+        repository: folder that holds CTInvarianceLib.
+        resources: the extension's Resources folder.
+    """
+
+    def __init__(self, repository: Path, resources: Path) -> None:
+        self._repository, self._shipped = repository, resources / "Models"
+        self._log: list[str] = []
+        self._logListeners: list[Callable[[str], object]] = []
+        self.jobs = Jobs(repository, self.log)
+        self._training: Jobs | None = None
+        self._descriptions: dict[tuple[Path, float], dict[str, Any]] = {}
+
+    # What there is
+
+    def pairs(self) -> list[SeriesPair]:
+        """Low- and full-dose pairs in Slicer's DICOM database; low_dose is None where there is only full dose.
+
+        Example: `[pair.patient_id for pair in logic.pairs() if pair.low_dose]`
+
+        Raises:
+            DataError: no database is open, or it is empty.
+        """
+        return database.seriesPairs(getattr(slicer, "dicomDatabase", None))
+
+    def modelSets(self) -> dict[str, Path]:
+        """Folders of the model sets by name.
+
+        Example: `logic.modelSets()["starter"]`
+        """
+        return modelsets.modelSets(self._shipped)
+
+    def results(self) -> list[SampleNodes]:
+        """All samples in the scene, those of a reopened scene too.
+
+        Example: `logic.results()[0].std`
+        """
+        return samples.resultsIn(slicer.mrmlScene)
+
+    def describe(self, models: str | Path | None = None, *, wait: bool = True) -> Any:
+        """Denoisers of a model set, their layers and shapes, and the size of patches.
+
+        Example: `logic.describe("starter")["denoisers"]["yang"]["layers"]`
+
+        Raises:
+            ModelsError: no such model set.
+        """
+        folder = modelsets.resolve(models, self._shipped)
+        read_manifest(folder)  # what is wrong with it is said at once
+        key = folder, (folder / "models.json").stat().st_mtime
+
+        def prepare() -> Steps:
+            yield
+            return {"models": str(folder)}
+
+        def finish(event: dict[str, Any]) -> Steps:
+            yield
+            self._descriptions[key] = event
+            return event
+
+        if wait and key in self._descriptions:
+            return self._descriptions[key]
+        return self._start(_("Reading {}").format(folder.name), "describe", prepare, finish, wait=wait)
+
+    def device(self, *, wait: bool = True) -> Any:
+        """What the worker computes on: device, its name, memory, torch's version.
+
+        Example: `logic.device()["device"]`
+        """
+
+        def prepare() -> Steps:
+            yield
+            return {}
+
+        def finish(event: dict[str, Any]) -> Steps:
+            yield
+            return event
+
+        return self._start(_("Looking at the device"), "device", prepare, finish, wait=wait)
+
+    # What is done with volumes
+
+    def simulateLowDose(
+        self, volumeNode: Any, dose: float = 0.25, seed: int = 0, *, wait: bool = True
+    ) -> Any:
+        """A volume node beside the input: the same scan at a fraction of its dose.
+
+        Example: `low = logic.simulateLowDose(getNode("CT chest"), dose=0.25)`
+
+        Raises:
+            VolumeError: no CT volume.
+            JobError: the worker says why it could not.
+        """
+        volumes.requireCT(volumeNode)
+        if not 0 < dose <= 1:
+            raise VolumeError(
+                _("a dose of {} is no fraction of the original").format(dose),
+                hint=_("Choose more than 0 and at most 1."),
+            )
+        facts = {"kind": "low dose", "dose": dose, "seed": seed}
+        name = _("{} · {:.0%} dose").format(volumeNode.GetName(), dose)
+
+        def prepare() -> Steps:
+            path = yield from self.jobs.scratch.write(volumes.slicesHU(volumeNode))
+            affine = volumes.affineLPS(volumeNode).tolist()
+            out = self.jobs.scratch.new(".npy")
+            return {"volume": str(path), "affine": affine, "dose": dose, "seed": seed, "out": str(out)}
+
+        return self._start(
+            _("Simulating low dose"), "simulate", prepare, self._volume(volumeNode, name, facts), wait=wait
+        )
+
+    def denoise(
+        self, volumeNode: Any, denoiser: str, models: str | Path | None = None, *, wait: bool = True
+    ) -> Any:
+        """A denoised volume node beside the input.
+
+        Example: `denoised = logic.denoise(getNode("CT chest"), denoiser="yang", models="starter")`
+
+        Raises:
+            VolumeError, ModelsError: no CT volume, no such model set or denoiser.
+            JobError: the worker says why it could not.
+        """
+        volumes.requireCT(volumeNode)
+        folder = self._modelsWith(models, denoiser)
+        facts = {"kind": "denoised", "models": folder.name, "modelsFolder": str(folder), "denoiser": denoiser}
+        name = _("{} · {} denoised").format(volumeNode.GetName(), denoiser)
+
+        def prepare() -> Steps:
+            path = yield from self.jobs.scratch.write(volumes.slicesHU(volumeNode))
+            out = self.jobs.scratch.new(".npy")
+            return {"volume": str(path), "models": str(folder), "denoiser": denoiser, "out": str(out)}
+
+        return self._start(
+            _("Denoising {}").format(volumeNode.GetName()),
+            "denoise",
+            prepare,
+            self._volume(volumeNode, name, facts),
+            wait=wait,
+        )
+
+    def sampleInvariances(
+        self,
+        volumeNode: Any,
+        center: Sequence[float] | None = None,
+        denoiser: str = "yang",
+        layer: str = "4",
+        count: int = 250,
+        *,
+        models: str | Path | None = None,
+        domain: str = "low",
+        seed: int = 0,
+        size: int | Sequence[int] | None = None,
+        patch: Patch | None = None,
+        fullDoseNode: Any = None,
+        wait: bool = True,
+    ) -> Any:
+        """Images that a layer cannot tell from a patch of a volume, as nodes beside it.
+
+        Example: `result = logic.sampleInvariances(getNode("CT chest"), center=[10, -40, 120], layer="4")`
+
+        Args:
+            volumeNode: the low-dose volume.
+            center: of the patch, world RAS in mm; None: the middle of the volume.
+            denoiser: of the model set.
+            layer: of the denoiser.
+            count: of samples.
+            models: name or folder of a model set; None: the first there is.
+            domain: "low" or "full": what the samples look like.
+            seed: the same seed on the same device gives the same samples.
+            size: side of the patch, or rows and columns, in pixels; None: what the models were trained on.
+            patch: instead of center and size.
+            fullDoseNode: the full-dose volume on the same grid, where there is one.
+            wait: block, with a progress dialog.
+
+        Returns:
+            SampleNodes, or the Job that will have it as its result.
+
+        Raises:
+            VolumeError, ModelsError: a volume, place, or model set that does not fit.
+            JobError: the worker says why it could not.
+        """
+        volumes.requireCT(volumeNode)
+        folder = self._modelsWith(models, denoiser, layer)
+        if count < 1:
+            raise VolumeError(_("{} samples cannot be drawn").format(count), hint=_("Ask for one or more."))
+        if patch is None:
+            trained = read_manifest(folder)["config"]["embedding"]["patch_size"]
+            rows, columns = (size or trained,) * 2 if not isinstance(size, Sequence) else size
+            patch = Patch.around(volumeNode, center, rows, columns)
+        facts = {
+            "models": folder.name,
+            "modelsFolder": str(folder),
+            "denoiser": denoiser,
+            "layer": layer,
+            "domain": domain,
+            "n": count,
+            "seed": seed,
+        }
+
+        def prepare() -> Steps:
+            write = self.jobs.scratch.write
+            request = {
+                **{key: facts[key] for key in ("denoiser", "layer", "domain", "n", "seed")},
+                "models": str(folder),
+                "volume": str((yield from write(volumes.slicesHU(volumeNode, patch.slice, patch.count)))),
+                "region": [patch.top, patch.left, patch.rows, patch.columns],
+                "out": str(self.jobs.scratch.new()),
+            }
+            if fullDoseNode is not None:
+                _requireSameGrid(fullDoseNode, volumeNode)
+                part = volumes.slicesHU(fullDoseNode, patch.slice, patch.count)
+                request["full_dose"] = str((yield from write(part)))
+            return request
+
+        shown: list[SampleNodes] = []
+
+        def show(ready: dict[str, Any]) -> Steps:
+            arrays = {path.stem: np.load(path, mmap_mode="r") for path in Path(ready["out"]).glob("*.npy")}
+            nodes = yield from samples.addSamples(
+                volumeNode,
+                patch,
+                arrays["samples"],
+                arrays["mean"],
+                arrays["std"],
+                facts,
+                denoised=arrays["denoised"],
+                fullDose=fullDoseNode,
+            )
+            shown.append(nodes)
+            return nodes
+
+        def finish(event: dict[str, Any]) -> Steps:
+            nodes = shown[0] if shown else (yield from show(event))
+            for node in (nodes.sequence, nodes.browser, nodes.sample, nodes.mean, nodes.std):
+                volumes.annotate(node, words.figuresOf(event["table"]))
+            return nodes
+
+        title = _("Sampling {} layer {}").format(denoiser, layer)
+        return self._start(title, "sample", prepare, finish, early=show, wait=wait)
+
+    def loadSamples(self, folder: str | Path) -> SampleNodes:
+        """Load a folder that `ctinvariance sample` wrote.
+
+        Example: `logic.loadSamples("/data/out").mean`
+        """
+        return samples.loadSamples(folder)
+
+    def showCompareView(self, result: SampleNodes) -> None:
+        """Input, denoised and full dose above sample, mean and standard deviation, linked.
+
+        Example: `logic.showCompareView(logic.results()[-1])`
+        """
+        layout.showCompare(slicer.app.layoutManager().layoutLogic().GetLayoutNode(), result)
+
+    def startTraining(
+        self, config: str | dict[str, Any], pairs: Sequence[SeriesPair], outputFolder: str | Path
+    ) -> Job:
+        """Train a model set in a process of its own; what is there already is gone on with.
+
+        Example: `job = logic.startTraining("quick", logic.pairs(), "/data/run"); job.progress; job.cancel()`
+
+        Args:
+            config: name of a preset, or a configuration.
+            pairs: of `logic.pairs()`.
+            outputFolder: of the model set.
+        """
+        series = [each for pair in pairs for each in (pair.low_dose, pair.full_dose) if each is not None]
+        request = {
+            "preset" if isinstance(config, str) else "config": config,
+            "data": [str(path) for each in series for path in each.files],
+            "out": str(outputFolder),
+            "resume": True,
+        }
+        if self._training is None:
+            self._training = Jobs(self._repository, self.log)
+
+        def prepare() -> Steps:
+            yield
+            return request
+
+        def finish(event: dict[str, Any]) -> Steps:
+            yield
+            return Path(event["out"])
+
+        return self._training.submit(_("Training"), "train", prepare, finish)
+
+    # Log, end
+
+    def log(self, line: str) -> None:
+        """Add a line to the log that the panel shows."""
+        self._log = [*self._log[1 - LOG_LINES :], line]
+        for listener in self._logListeners:
+            listener(line)
+
+    @property
+    def logText(self) -> str:
+        """The log, its newest lines."""
+        return "\n".join(self._log)
+
+    def whenLogged(self, listener: Callable[[str], object]) -> None:
+        """Call `listener(line)` with every new line."""
+        self._logListeners.append(listener)
+
+    def cancelAll(self) -> None:
+        """Cancel whatever works with the scene; training goes on."""
+        self.jobs.cancelAll()
+
+    def close(self) -> None:
+        """End all worker processes and remove what they left in the temporary folder."""
+        self.jobs.close()
+        if self._training is not None:
+            self._training.close()
+            self._training = None
+
+    # Parts
+
+    def _start(
+        self,
+        title: str,
+        command: str,
+        prepare: Callable[[], Steps],
+        finish: Callable[[dict[str, Any]], Steps],
+        *,
+        early: Callable[[dict[str, Any]], Steps] | None = None,
+        wait: bool,
+    ) -> Any:
+        job = self.jobs.submit(title, command, prepare, finish, early)
+        return job.wait() if wait else job
+
+    def _volume(self, volumeNode: Any, name: str, facts: dict[str, Any]) -> Callable[[dict[str, Any]], Steps]:
+        """What turns the array that the worker wrote into a node beside the input."""
+
+        def finish(event: dict[str, Any]) -> Steps:
+            array = np.load(event["volume"], mmap_mode="r")
+            return (yield from volumes.addVolume(volumeNode, array, name, facts))
+
+        return finish
+
+    def _modelsWith(self, models: str | Path | None, denoiser: str, layer: str | None = None) -> Path:
+        folder = modelsets.resolve(models, self._shipped)
+        modelsets.require(folder, denoiser, layer)
+        return folder
+
+
+def _requireSameGrid(volumeNode: Any, reference: Any) -> None:
+    volumes.requireCT(volumeNode)
+    if volumes.slicesHU(volumeNode).shape != volumes.slicesHU(reference).shape or not np.allclose(
+        volumes.ijkToRAS(volumeNode), volumes.ijkToRAS(reference), atol=1e-3
+    ):
+        raise VolumeError(
+            _("the full-dose volume lies on another grid than the input"),
+            where=volumeNode.GetName(),
+            hint=_("Choose the full-dose reconstruction of the same scan, or none."),
+        )

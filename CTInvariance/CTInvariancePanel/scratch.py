@@ -1,0 +1,88 @@
+"""The private folder in which arrays travel between the panel and its worker."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Generator, Iterable
+from pathlib import Path
+
+import numpy as np
+
+PREFIX = "ctinvariance-"
+_STALE_S = 2 * 24 * 3600
+_CHUNK_BYTES = 4_000_000
+
+
+class Scratch:
+    """A folder that only this user may read; removed at the end, by the worker if the panel dies first."""
+
+    def __init__(self, parent: str | Path | None = None) -> None:
+        self._parent = Path(parent or tempfile.gettempdir())
+        self._folder: Path | None = None
+        self._count = 0
+
+    @property
+    def folder(self) -> Path:
+        """Made when first asked for.
+
+        Raises:
+            OSError: the temporary folder cannot be written to.
+        """
+        if self._folder is None or not self._folder.is_dir():
+            self._parent.mkdir(parents=True, exist_ok=True)
+            _sweep(self._parent)
+            self._folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=self._parent))
+        return self._folder
+
+    def new(self, suffix: str = "") -> Path:
+        """A path in the folder that nobody has used yet."""
+        self._count += 1
+        return self.folder / f"{self._count:05d}{suffix}"
+
+    def write(self, array: np.ndarray) -> Generator[None, None, Path]:
+        """Write an array as .npy in steps; the generator returns the path.
+
+        Ordinary writes, not a memory map: a full disk is an error then, not a crash.
+
+        Raises:
+            OSError: the disk is full, or the folder is gone.
+        """
+        path = self.new(".npy")
+        step = max(1, _CHUNK_BYTES // max(1, array[:1].nbytes))
+        with path.open("wb") as file:
+            descr = np.lib.format.dtype_to_descr(array.dtype)
+            np.lib.format.write_array_header_2_0(
+                file, {"descr": descr, "shape": array.shape, "fortran_order": False}
+            )
+            for first in range(0, len(array), step):
+                file.write(np.ascontiguousarray(array[first : first + step]).data)
+                yield
+        return path
+
+    def discard(self, paths: Iterable[str | Path]) -> None:
+        """Remove files and folders that lie in this folder; whatever lies elsewhere stays."""
+        for path in map(Path, paths):
+            if self._folder is None or path.parent != self._folder:
+                continue
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+
+    def remove(self) -> None:
+        """Remove the folder and all in it; a new one is made when needed."""
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
+
+
+def _sweep(parent: Path) -> None:
+    """Remove what is left of panels and workers that were both killed, days ago."""
+    for path in parent.glob(f"{PREFIX}*"):
+        try:
+            if path.is_dir() and time.time() - path.stat().st_mtime > _STALE_S:
+                shutil.rmtree(path, ignore_errors=True)
+        except OSError:  # somebody else's, or gone in this moment
+            continue

@@ -1,0 +1,1 @@
+"""The panel's sections, from top to bottom, one file each."""

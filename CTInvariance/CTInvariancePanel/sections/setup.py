@@ -1,0 +1,85 @@
+"""Section Setup: what is installed, what is missing, what is computed on; folded away when all is well."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import slicer
+from slicer.i18n import tr as _
+
+from .. import install
+from .section import Section
+
+
+class SetupSection(Section):
+    """One button installs what is missing, after asking."""
+
+    def __init__(self, panel: Any) -> None:
+        super().__init__(panel, "Setup", _("Setup"), _("Packages and device that the networks need"))
+
+    def setup(self) -> None:
+        """Connect the widgets; look at what is installed, without importing any of it."""
+        self.onClick(self.ui.installButton, self.install)
+        self.onClick(self.ui.checkButton, self.check)
+        self.refresh()
+        self.button.collapsed = self.complete
+
+    def enter(self) -> None:
+        """Go on with an installation that needed a restart."""
+        if install.resumePending(slicer.app.settings()) and not self.complete:
+            self.attempt(self.install)
+        install.clearResume(slicer.app.settings())
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is missing."""
+        return all(requirement.ok for requirement in self.requirements)
+
+    def refresh(self) -> None:
+        """Show what is installed and what is missing."""
+        self.requirements = install.check()
+        rows = [
+            f"<li>{'✓' if each.ok else '✗'} <b>{each.name}</b> {each.found or _('missing')} – {each.why}</li>"
+            for each in self.requirements
+        ]
+        head = _("Everything is installed.") if self.complete else _("The networks need more packages:")
+        self.ui.requirementsLabel.setText(
+            f"{head}<ul style='margin:0; margin-left:-28px; list-style:none'>{''.join(rows)}</ul>"
+        )
+        self.ui.installButton.setVisible(not self.complete)
+        self.ui.deviceLabel.setVisible(self.complete)
+
+    def check(self) -> None:
+        """Look again, and ask the worker what it computes on."""
+        self.refresh()
+        if not self.complete:
+            return
+        self.ui.deviceLabel.setText(_("Asking the worker…"))
+        self.logic.device(wait=False).whenChanged(self._onDevice)
+
+    def install(self) -> None:
+        """Install what is missing, after asking."""
+        install.install(
+            slicer.util.confirmOkCancelDisplay,
+            self.logic.log,
+            self._onInstalled,
+        )
+
+    def _onInstalled(self, message: str) -> None:
+        self.panel.say(message)
+        self.refresh()
+        self.button.collapsed = self.complete
+
+    def _onDevice(self, job: Any) -> None:
+        if job.error is not None:
+            self.ui.deviceLabel.setText(str(job.error))
+        elif job.result is not None:
+            self.ui.deviceLabel.setText(_deviceText(job.result))
+
+
+def _deviceText(device: dict[str, Any]) -> str:
+    kind = {"cuda": _("GPU (CUDA)"), "mps": _("GPU (Apple)"), "cpu": _("processor only, no GPU")}
+    memory = _(", {:.1f} GB of memory").format(device["memory_gb"]) if device.get("memory_gb") else ""
+    return _("Computes on: {}, {}{}; torch {}.").format(
+        kind.get(device["device"], device["device"]), device["name"], memory, device["torch"]
+    )
