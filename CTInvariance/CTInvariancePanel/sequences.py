@@ -50,7 +50,7 @@ def browse(sequence: Any, title: str) -> tuple[Any, Any]:
 
 
 def _logicOf(scene: Any) -> Any:
-    """The application's logic where it looks after this scene, else one of our own: two would be in each other's way."""
+    """The application's logic where it looks after this scene, else one of our own; two would disturb each other."""
     module = getattr(getattr(slicer, "modules", None), "sequences", None)
     if module is not None and module.logic().GetMRMLScene() is scene:
         return module.logic()
