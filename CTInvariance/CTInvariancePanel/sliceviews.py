@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import slicer
+import vtk
 
 from .patch import Patch
 
@@ -98,7 +99,9 @@ def _preset(sliceNode: Any, name: str) -> np.ndarray:
     """Right, up and through as columns; the user's own convention where the view knows it."""
     if sliceNode.HasSliceOrientationPreset(name):
         return slicer.util.arrayFromVTKMatrix(sliceNode.GetSliceOrientationPreset(name))
-    return slicer.util.arrayFromVTKMatrix(getattr(sliceNode, f"Get{name}SliceToRASMatrix")())
+    matrix = vtk.vtkMatrix3x3()
+    getattr(sliceNode, f"Get{name}SliceToRASMatrix")(matrix)
+    return slicer.util.arrayFromVTKMatrix(matrix)
 
 
 def _signed(axis: np.ndarray, like: np.ndarray) -> np.ndarray:
