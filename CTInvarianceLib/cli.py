@@ -7,9 +7,9 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from . import __version__, commands
+from . import __version__
 from .config import DOMAINS, PRESETS
 from .errors import CTInvarianceError
 from .protocol import Cancelled
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("GOMP_SPINCOUNT", "30000")
     options = _parser().parse_args(arguments)
     try:
-        commands.COMMANDS[options.command](options)
+        _run(options)
     except CTInvarianceError as error:
         print(f"error: {error}", file=sys.stderr)
         return BAD_INPUT
@@ -40,6 +40,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output has left, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
+
+
+def _run(options: argparse.Namespace) -> None:
+    """One command; what it imports is imported here: nobody waits for numpy who asks for help, or for a worker."""
+    if options.command == "worker":
+        from .worker import serve
+
+        serve(scratch=options.scratch, device=options.device)
+    from .commands import COMMANDS
+
+    COMMANDS[options.command](options)
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
@@ -81,7 +92,31 @@ def _parser() -> argparse.ArgumentParser:
     _add_models(denoise)
     denoise.add_argument("--out", required=True, help="file to write: .nrrd .nii.gz .mha")
 
-    sample = sub.add_parser("sample", help="sample images that a layer cannot tell apart")
+    _add_sample(sub)
+
+    evaluate = sub.add_parser("evaluate", help="measure denoisers, embeddings and layers on unseen patients")
+    evaluate.add_argument("--models", required=True)
+    evaluate.add_argument("--data", required=True)
+    evaluate.add_argument("--out", required=True, help="folder to write")
+
+    models = sub.add_parser("models", help="what model sets there are")
+    models.add_argument("action", choices=("list", "show", "delete"))
+    models.add_argument("folder", help="list: a folder of model sets; show, delete: one model set")
+
+    demo = sub.add_parser("demo", help="the whole method on phantoms, from nothing, in minutes")
+    demo.add_argument("--out", default="demo")
+    demo.add_argument("--fresh", action="store_true", help="start over instead of going on")
+
+    worker = sub.add_parser("worker", help="the process behind the panel: JSON lines in and out")
+    worker.add_argument("--scratch", metavar="FOLDER", help="a folder ctinvariance-… to remove at the end")
+    worker.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
+    return parser
+
+
+def _add_sample(sub: Any) -> None:
+    sample: argparse.ArgumentParser = sub.add_parser(
+        "sample", help="sample images that a layer cannot tell apart"
+    )
     sample.add_argument("volume")
     _add_models(sample)
     sample.add_argument("--layer", required=True)
@@ -105,20 +140,6 @@ def _parser() -> argparse.ArgumentParser:
     sample.add_argument("-n", type=int, default=250, help="number of samples (250)")
     sample.add_argument("--seed", type=int, default=0)
     sample.add_argument("--out", required=True, help="folder to write")
-
-    evaluate = sub.add_parser("evaluate", help="measure denoisers, embeddings and layers on unseen patients")
-    evaluate.add_argument("--models", required=True)
-    evaluate.add_argument("--data", required=True)
-    evaluate.add_argument("--out", required=True, help="folder to write")
-
-    models = sub.add_parser("models", help="what model sets there are")
-    models.add_argument("action", choices=("list", "show", "delete"))
-    models.add_argument("folder", help="list: a folder of model sets; show, delete: one model set")
-
-    demo = sub.add_parser("demo", help="the whole method on phantoms, from nothing, in minutes")
-    demo.add_argument("--out", default="demo")
-    demo.add_argument("--fresh", action="store_true", help="start over instead of going on")
-    return parser
 
 
 def _add_models(parser: argparse.ArgumentParser) -> None:

@@ -15,6 +15,8 @@ from typing import Any, Literal
 
 from .errors import ConfigError
 
+T = typing.TypeVar("T")
+
 DOMAINS = ("low", "full")
 PRESETS = ("quick", "slides", "reference")
 
@@ -195,7 +197,12 @@ def read_config(path: Path | str, base: Config | None = None) -> Config:
 
 def config_from_dict(values: Mapping[str, Any], *, where: str = "configuration") -> Config:
     """A `Config` from plain values; an unknown name or a value of another type is an error that says where."""
-    return typing.cast(Config, _build(Config, values, where))
+    return from_plain(Config, values, where)
+
+
+def customized(base: Config, values: Mapping[str, Any], *, where: str = "configuration") -> Config:
+    """`base` with plain values on top; what they do not name stays."""
+    return config_from_dict(_merged(base.to_dict(), values), where=where)
 
 
 def _merged(base: Mapping[str, Any], values: Any) -> dict[str, Any]:
@@ -205,6 +212,15 @@ def _merged(base: Mapping[str, Any], values: Any) -> dict[str, Any]:
         both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
         result[key] = _merged(result[key], value) if both else value
     return result
+
+
+def from_plain(kind: type[T], value: Any, where: str) -> T:
+    """`value`, as JSON or TOML have it, as an instance of an annotated dataclass.
+
+    Raises:
+        ConfigError: a field that is missing, unknown, or of another type.
+    """
+    return typing.cast(T, _build(kind, value, where))
 
 
 def _build(kind: Any, value: Any, where: str) -> Any:
@@ -226,7 +242,8 @@ def _build(kind: Any, value: Any, where: str) -> Any:
         )
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    if isinstance(kind, type) and not isinstance(kind, types.GenericAlias) and type(value) is kind:
+    plain = isinstance(kind, type) and not isinstance(kind, types.GenericAlias)
+    if kind is Any or (plain and type(value) is kind):
         return value
     raise ConfigError(f"{value!r} is not a {getattr(kind, '__name__', kind)}", where=where)
 

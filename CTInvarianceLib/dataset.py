@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,7 @@ from .errors import DataError, VolumeError
 from .low_dose import simulate_low_dose
 from .normalization import normalize
 from .pairs import SeriesPair, read_pair
+from .protocol import Progress, part, unheard
 
 _TISSUE_HU = -500.0
 _TISSUE_FRACTION = 0.1
@@ -98,7 +99,7 @@ def load_patients(
     config: DataConfig,
     *,
     seed: int,
-    progress: Callable[[float], object] = lambda fraction: None,
+    progress: Progress = unheard,
 ) -> list[PatientSlices]:
     """Read every pair, simulating the low dose where there is none; several pairs of a patient are joined.
 
@@ -109,11 +110,12 @@ def load_patients(
     for number, pair in enumerate(pairs):
         low, full = read_pair(pair)
         if low is None:
-            low = simulate_low_dose(full, config.dose, seed=seed + number)
+            own = part(progress, number / len(pairs), (number + 1) / len(pairs))
+            low = simulate_low_dose(full, config.dose, seed=seed + number, progress=own)
         patients.setdefault(pair.patient_id, []).append(PatientSlices(pair.patient_id, low.hu, full.hu))
         progress((number + 1) / len(pairs))
     if not patients:
         raise DataError(
             "there are no series to train on", hint="`ctinvariance pairs SOURCE` shows what is found."
         )
-    return [part for parts in patients.values() for part in parts]
+    return [slices for several in patients.values() for slices in several]

@@ -14,11 +14,13 @@ from .embedding import Embedding
 from .errors import VolumeError
 from .flow import ConvolutionalFlow, LayerFlow
 from .padding import pad_to, round_up
+from .protocol import Progress, part, unheard
 from .tiling import by_tiles, tiles
 from .trust import batch_size
 from .view import Region, View
 
 _FLOW_CHANNELS, _DECODER_CHANNELS = 16, 8  # feature maps of flows and decoders, for every pixel of the image
+_FLOW_SHARE = 0.6  # of a draw's time, the rest is decoding
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,15 @@ class Draw:
 
 
 @torch.inference_mode()
-def draw(trained: TrainedLayer, view: View, *, n: int, seeds: Sequence[int], tile: int | None = None) -> Draw:
+def draw(
+    trained: TrainedLayer,
+    view: View,
+    *,
+    n: int,
+    seeds: Sequence[int],
+    tile: int | None = None,
+    progress: Progress = unheard,
+) -> Draw:
     """n samples of the region of every image in a view.
 
     Args:
@@ -82,6 +92,7 @@ def draw(trained: TrainedLayer, view: View, *, n: int, seeds: Sequence[int], til
         n: samples of each.
         seeds: one for each image; an image's sample number i depends on its seed and on i, not on n.
         tile: sides of the tiles, pixels, that a region is worked off in; None: all at once, with the same result.
+        progress: called after every batch.
 
     Raises:
         VolumeError: tiles that cannot be made.
@@ -93,12 +104,15 @@ def draw(trained: TrainedLayer, view: View, *, n: int, seeds: Sequence[int], til
     latents, images = torch.empty_like(v), v.new_empty(len(v), 1, rows, columns)
     guide = _guide(trained, view, shape)
     everything = torch.arange(len(v), device=v.device)
-    for part in everything.split(batch_size(rows * columns, v.device, channels=_FLOW_CHANNELS)):
-        own = part // n if len(seeds) > 1 else part[:1] // n  # one condition is not repeated
-        latents[part] = invert(v[part], h[own])
-    for part in everything.split(batch_size(rows * columns, v.device, channels=_DECODER_CHANNELS)):
-        guides = () if guide is None else (guide[part // n],)
-        images[part] = decode(latents[part], *guides)[..., :rows, :columns]
+    inverted, decoded = part(progress, 0, _FLOW_SHARE), part(progress, _FLOW_SHARE, 1)
+    for these in everything.split(batch_size(rows * columns, v.device, channels=_FLOW_CHANNELS)):
+        own = these // n if len(seeds) > 1 else these[:1] // n  # one condition is not repeated
+        latents[these] = invert(v[these], h[own])
+        inverted((int(these[-1]) + 1) / len(v))
+    for these in everything.split(batch_size(rows * columns, v.device, channels=_DECODER_CHANNELS)):
+        guides = () if guide is None else (guide[these // n],)
+        images[these] = decode(latents[these], *guides)[..., :rows, :columns]
+        decoded((int(these[-1]) + 1) / len(v))
     per_image = (len(seeds), n)
     return Draw(
         images[:, 0].unflatten(0, per_image), latents.unflatten(0, per_image), v.unflatten(0, per_image)

@@ -21,6 +21,7 @@ from torch import Tensor
 from .errors import ConfigError, VolumeError
 from .noise_level import LEAST_NOISE_HU, NoisySum, soft_tissue_noise
 from .projection import ParallelBeam, filtered_back_projection, forward_project
+from .protocol import Progress, unheard
 from .volume import CTVolume
 
 MU_WATER = 0.0192  # attenuation of water per mm at about 70 keV, the mean energy of a 120 kV beam
@@ -56,6 +57,7 @@ def simulate_low_dose(
     electronic_noise: float = ELECTRONIC_NOISE,
     kernel_cutoff: float | None = None,
     device: str | torch.device = "cpu",
+    progress: Progress = unheard,
 ) -> CTVolume:
     """The volume as it would look had it been scanned with a fraction of its dose.
 
@@ -76,6 +78,7 @@ def simulate_low_dose(
         kernel_cutoff: frequency in cycles per mm at which the Hann window of the reconstruction kernel reaches 0.
             None: 0.75, as soft-tissue kernels, but at most 1.3 times the Nyquist frequency of the pixels.
         device: where to compute.
+        progress: called after every slice.
 
     Returns:
         float32 HU on the same affine.
@@ -96,6 +99,7 @@ def simulate_low_dose(
         n0 = photons or match_photons(image, scan, dose, electronic_noise)
         noise = scan.noise(dose, 1.0, n0, electronic_noise)
         hu[k] = np.where(image > PADDING_HU, image + noise, image)
+        progress((k + 1) / len(hu))
     return volume.with_hu(hu)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,12 +13,14 @@ from torch import Tensor, nn
 from .builders import build_denoiser, build_embedding, build_flow
 from .config import DOMAINS, Config
 from .denoisers import layers
+from .devices import pick_device
 from .drawing import TrainedLayer
 from .embedding import Embedding, Posterior
 from .errors import LayerError, ModelsError, VolumeError
 from .flow import LayerFlow
 from .manifest import configuration, denoiser_file, embedding_file, flow_file, read_manifest, unrelated_file
 from .normalization import denormalize, normalize
+from .protocol import Progress, unheard
 from .sampling import Samples, sample_invariances, to_hu
 from .trust import batch_size
 from .view import Region
@@ -163,20 +165,31 @@ class Models:
             self.unrelated(domain),
         )
 
-    @torch.inference_mode()
-    def denoise(
-        self, volume: CTVolume, denoiser: str, *, progress: Callable[[float], object] = lambda fraction: None
-    ) -> CTVolume:
+    def denoise(self, volume: CTVolume, denoiser: str, *, progress: Progress = unheard) -> CTVolume:
         """Denoise slice by slice; float32 HU with the same geometry."""
+        parts = list(self.denoised(volume.hu, denoiser, progress=progress))
+        return volume.with_hu(np.concatenate(parts))
+
+    @torch.inference_mode()
+    def denoised(
+        self, slices_hu: np.ndarray, denoiser: str, *, progress: Progress = unheard
+    ) -> Iterator[np.ndarray]:
+        """Slices (S, H, W), HU, denoised and handed out a few at a time, (s, H, W) float32 HU.
+
+        Raises:
+            ModelsError: no such denoiser.
+            VolumeError: values that are not finite.
+        """
         network = self.denoiser(denoiser)
-        count, rows, columns = volume.hu.shape
-        result = np.empty(volume.hu.shape, np.float32)
+        count, rows, columns = slices_hu.shape
         step = batch_size(rows * columns, self.device)
         for first in range(0, count, step):
-            part = torch.from_numpy(volume.hu[first : first + step].astype(np.float32)).to(self.device)
-            result[first : first + step] = to_hu(network(normalize(part)[:, None])[:, 0])
+            hu = slices_hu[first : first + step].astype(np.float32)
+            if not np.isfinite(hu).all():
+                raise VolumeError("values are NaN or infinite", where=f"slice {first} or shortly behind it")
+            part = torch.from_numpy(hu).to(self.device)
+            yield to_hu(network(normalize(part)[:, None])[:, 0])
             progress(min(first + step, count) / count)
-        return volume.with_hu(result)
 
     def sample(
         self,
@@ -190,6 +203,7 @@ class Models:
         full_dose_hu: np.ndarray | None = None,
         region: Region | None = None,
         tile: int | None = None,
+        progress: Progress = unheard,
     ) -> Samples:
         """n images that the layer cannot tell from the patch.
 
@@ -204,19 +218,25 @@ class Models:
             full_dose_hu: (H, W), HU, the full-dose partner, where there is one.
             region: the part of the patch that is sampled, the rest being what the denoiser sees around it.
             tile: sides of tiles, pixels, for a slice where memory is short; the result is the same.
+            progress: called after every batch.
 
         Raises:
             ModelsError, LayerError: no such denoiser, layer or domain.
             VolumeError: see `sampling.sample_invariances`.
         """
-        trained = self.trained_layer(denoiser, layer, domain)
-        slab, full = (
+        (samples,) = self.sample_slab(
             np.asarray(patch_hu)[None],
-            None if full_dose_hu is None else np.asarray(full_dose_hu)[None],
+            denoiser,
+            layer,
+            n,
+            domain,
+            seed,
+            full_dose_hu=None if full_dose_hu is None else np.asarray(full_dose_hu)[None],
+            region=region,
+            tile=tile,
+            progress=progress,
         )
-        return sample_invariances(trained, slab, n=n, seed=seed, region=region, full_dose_hu=full, tile=tile)[
-            0
-        ]
+        return samples
 
     def sample_slab(
         self,
@@ -227,12 +247,24 @@ class Models:
         domain: str = "low",
         seed: int = 0,
         *,
+        full_dose_hu: np.ndarray | None = None,
         region: Region | None = None,
         tile: int | None = None,
+        progress: Progress = unheard,
+        on_drawn: Callable[[Sequence[Samples]], object] = lambda slab: None,
     ) -> list[Samples]:
         """`sample` for several slices (S, H, W) at once; slice number k has the samples of seed + k."""
-        trained = self.trained_layer(denoiser, layer, domain)
-        return sample_invariances(trained, slices_hu, n=n, seed=seed, region=region, tile=tile)
+        return sample_invariances(
+            self.trained_layer(denoiser, layer, domain),
+            slices_hu,
+            n=n,
+            seed=seed,
+            region=region,
+            full_dose_hu=full_dose_hu,
+            tile=tile,
+            progress=progress,
+            on_drawn=on_drawn,
+        )
 
     def _require_denoiser(self, name: str) -> None:
         if name not in self.config.denoisers:
@@ -255,12 +287,3 @@ class Models:
             load_module(module, path)
             self._loaded[file] = module.to(self.device).eval().requires_grad_(False)
         return self._loaded[file]
-
-
-def pick_device(name: str) -> torch.device:
-    """The torch device of that name; "auto": CUDA, else MPS, else CPU."""
-    if name != "auto":
-        return torch.device(name)
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")

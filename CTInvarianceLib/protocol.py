@@ -12,8 +12,21 @@ from typing import Any
 
 Event = dict[str, Any]
 OnEvent = Callable[[Event], object]
+Progress = Callable[[float], object]
+"""Gets the fraction that is done, 0 to 1; what it raises stops the work."""
+
+VERSION = 1  # of the lines that a worker reads and writes
 
 _EVERY_S = 0.1  # a person cannot see more progress events than ten a second
+
+
+def unheard(fraction: float) -> None:
+    """Progress that nobody wants to know of."""
+
+
+def part(progress: Progress, first: float, last: float) -> Progress:
+    """Progress of a part of the work that fills the whole from `first` to `last`."""
+    return lambda fraction: progress(first + (last - first) * fraction)
 
 
 class Cancelled(Exception):  # noqa: N818 - not an error: somebody asked for it
@@ -61,15 +74,20 @@ class Reporter:
         """Measure the speed anew: what was done until now says nothing about how long the rest takes."""
         self._skipped, self._start = self._work(), time.monotonic()
 
-    def progress(self, stage: str, fraction: float) -> None:
-        """Say how far `stage` is, 0 to 1; raises `Cancelled` where the job is to stop."""
+    def progress(self, stage: str, fraction: float, **more: Any) -> None:
+        """Say how far `stage` is, 0 to 1; raises `Cancelled` where the job is to stop.
+
+        Args:
+            stage: of the plan.
+            fraction: of it.
+            more: fields for the event, which is sent at once then.
+        """
         self._done[stage] = fraction
         now = time.monotonic()
-        if fraction >= 1 or now - self._last >= _EVERY_S:
+        if more or fraction >= 1 or now - self._last >= _EVERY_S:
             self._last = now
-            self.emit(
-                "progress", stage=stage, fraction=self.fraction, eta_s=self._eta(now), stage_fraction=fraction
-            )
+            fields = {"stage": stage, "fraction": self.fraction, "eta_s": self._eta(now)}
+            self.emit("progress", **fields, stage_fraction=fraction, **more)
         if self._should_stop():
             raise Cancelled(stage)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -12,8 +13,11 @@ from torch import Tensor
 from .drawing import TrainedLayer, draw
 from .errors import VolumeError
 from .normalization import denormalize, normalize
+from .protocol import Progress, part, unheard
 from .trust import consistency
 from .view import Region, View
+
+DRAWING_SHARE = 0.7  # of the time; the rest is measuring R
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,8 @@ def sample_invariances(
     region: Region | None = None,
     full_dose_hu: np.ndarray | None = None,
     tile: int | None = None,
+    progress: Progress = unheard,
+    on_drawn: Callable[[Sequence[Samples]], object] = lambda slab: None,
 ) -> list[Samples]:
     """Sample n images for every slice of a slab and say how faithful they are.
 
@@ -83,6 +89,8 @@ def sample_invariances(
         region: the part of the slices that is sampled; the rest is what the denoiser sees around it. None: all.
         full_dose_hu: (S, H, W), HU, the full-dose partner, where there is one; sets the floor in that domain.
         tile: sides of tiles, pixels, where memory is short; None: a region at once. The result is the same.
+        progress: called after every batch.
+        on_drawn: gets the samples as soon as they are drawn, before R is measured: it is NaN in them.
 
     Raises:
         VolumeError: a size that the embedding does not take, values that are not finite, or a region outside.
@@ -93,42 +101,67 @@ def sample_invariances(
     region = region or Region.whole(x)
     check_size(trained, region, x)
     view = trained.view(x, region)
-    drawn = draw(trained, view, n=n, seeds=range(seed, seed + len(x)), tile=tile)
+    drawn = draw(
+        trained,
+        view,
+        n=n,
+        seeds=range(seed, seed + len(x)),
+        tile=tile,
+        progress=part(progress, 0, DRAWING_SHARE),
+    )
     denoised = view.denoised(trained.denoiser)
     target = view.region if trained.domain == "low" else denoised
     if trained.domain == "full" and full_dose_hu is not None:
         target = region.of(as_images(full_dose_hu, trained))
     embedded = trained.embed(target, view)
-    result = []
-    for k in range(len(x)):
-        own = View(view.window[k : k + 1], view.inner)
-        checked = consistency(
-            trained.denoiser,
-            trained.layer,
-            z=own.representation(trained.denoiser, trained.layer),
-            images=drawn.images[k][:, None],
-            embedded=embedded[k : k + 1],
-            unrelated=trained.unrelated,
-            view=own,
+    slab = [
+        Samples(
+            patch=region.of(torch.as_tensor(np.asarray(images_hu[k], np.float32))).numpy(),
+            denoised=to_hu(denoised[k, 0]),
+            target=to_hu(target[k, 0]),
+            embedded=to_hu(embedded[k, 0]),
+            images=to_hu(drawn.images[k]),
+            invariances=drawn.invariances[k].cpu().numpy(),
+            latents=drawn.latents[k].cpu().numpy(),
+            consistency=np.full(n, np.nan),
+            floor=np.nan,
+            ceiling=np.nan,
+            layer=trained.layer,
+            domain=trained.domain,
+            seed=seed + k,
         )
-        result.append(
-            Samples(
-                patch=region.of(torch.as_tensor(np.asarray(images_hu[k], np.float32))).numpy(),
-                denoised=to_hu(denoised[k, 0]),
-                target=to_hu(target[k, 0]),
-                embedded=to_hu(embedded[k, 0]),
-                images=to_hu(drawn.images[k]),
-                invariances=drawn.invariances[k].cpu().numpy(),
-                latents=drawn.latents[k].cpu().numpy(),
-                consistency=checked.values,
-                floor=checked.floor,
-                ceiling=checked.ceiling,
-                layer=trained.layer,
-                domain=trained.domain,
-                seed=seed + k,
-            )
+        for k in range(len(x))
+    ]
+    on_drawn(slab)
+    checked = part(progress, DRAWING_SHARE, 1)
+    return [
+        _with_consistency(
+            slab[k],
+            trained,
+            View(view.window[k : k + 1], view.inner),
+            drawn.images[k],
+            embedded[k : k + 1],
+            part(checked, k / len(x), (k + 1) / len(x)),
         )
-    return result
+        for k in range(len(x))
+    ]
+
+
+def _with_consistency(
+    samples: Samples, trained: TrainedLayer, view: View, images: Tensor, embedded: Tensor, progress: Progress
+) -> Samples:
+    """The samples of one slice, and R of them; images (n, H, W) and embedded (1, 1, H, W) normalised."""
+    checked = consistency(
+        trained.denoiser,
+        trained.layer,
+        z=view.representation(trained.denoiser, trained.layer),
+        images=images[:, None],
+        embedded=embedded,
+        unrelated=trained.unrelated,
+        view=view,
+        progress=progress,
+    )
+    return replace(samples, consistency=checked.values, floor=checked.floor, ceiling=checked.ceiling)
 
 
 def as_images(images_hu: np.ndarray, trained: TrainedLayer) -> Tensor:
