@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bench.dicom_database import DicomDatabase, lay_out_shared_database
 from dicom_files import write_series, write_slice
 
 from CTInvarianceLib.errors import DataError, DicomError
@@ -22,6 +21,7 @@ if "slicer.i18n" not in sys.modules:
 PANEL = str(Path(__file__).parents[2] / "CTInvariance")
 sys.path.insert(0, PANEL)
 database = pytest.importorskip("CTInvariancePanel.database")
+bench = pytest.importorskip("bench.dicom_database")
 
 HU = np.zeros((3, 4, 5), np.int16)
 STORED = np.zeros((4, 5), np.uint16)
@@ -29,7 +29,7 @@ STORED = np.zeros((4, 5), np.uint16)
 
 @pytest.fixture
 def db(tmp_path):
-    opened = DicomDatabase(tmp_path / "database")
+    opened = bench.DicomDatabase(tmp_path / "database")
     yield opened
     opened.closeDatabase()
 
@@ -148,7 +148,7 @@ def test_files_that_are_gone(db, tmp_path):
 
 @pytest.mark.parametrize("state", ["none", "closed", "empty"])
 def test_without_a_database(state, tmp_path):
-    db = None if state == "none" else DicomDatabase(tmp_path if state == "empty" else None)
+    db = None if state == "none" else bench.DicomDatabase(tmp_path if state == "empty" else None)
     assert database.readPatients(db) == ()
     assert ("empty" if state == "empty" else "not open") in database.whyEmpty(db)
     with pytest.raises(DataError, match=r"database is (empty|not open)\. (Import|Open)"):
@@ -211,7 +211,7 @@ def test_fields_that_are_null(db, tmp_path):
 
 
 def test_the_database_that_slicer_wrote(shared_data, tmp_path):
-    db = DicomDatabase(lay_out_shared_database(shared_data, tmp_path / "é a"))
+    db = bench.DicomDatabase(bench.lay_out_shared_database(shared_data, tmp_path / "é a"))
     patients = {patient.id: patient for patient in database.readPatients(db)}
     assert len(patients) == 5
     chest = patients["C3N-00249"]

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bench.dicom_database import DicomDatabase, lay_out_shared_database
 from dicom_files import write_series, write_slice
+
+bench = pytest.importorskip("bench.dicom_database", reason="the bench needs slicer-core and PySide6")
 
 HU = np.random.default_rng(0).integers(-1000, 2000, (3, 4, 5), dtype=np.int16)
 
@@ -17,7 +18,9 @@ HU = np.random.default_rng(0).integers(-1000, 2000, (3, 4, 5), dtype=np.int16)
 @pytest.fixture(scope="session")
 def slicers(shared_data: Path, tmp_path_factory: pytest.TempPathFactory):
     """The real one, in a folder with a space and an accent."""
-    database = DicomDatabase(lay_out_shared_database(shared_data, tmp_path_factory.mktemp("é") / "a b"))
+    database = bench.DicomDatabase(
+        bench.lay_out_shared_database(shared_data, tmp_path_factory.mktemp("é") / "a b")
+    )
     yield database
     database.closeDatabase()
 
@@ -25,7 +28,7 @@ def slicers(shared_data: Path, tmp_path_factory: pytest.TempPathFactory):
 @pytest.fixture(scope="session")
 def ours(shared_data: Path, tmp_path_factory: pytest.TempPathFactory):
     """Our own, filled from the same files."""
-    database = DicomDatabase(tmp_path_factory.mktemp("ours"))
+    database = bench.DicomDatabase(tmp_path_factory.mktemp("ours"))
     assert database.addFolder(shared_data / "dicom", copy=True) == 50
     yield database
     database.closeDatabase()
@@ -47,11 +50,11 @@ def tables(path: Path) -> dict[str, list[tuple]]:
 
 @pytest.mark.parametrize("name", ["ctkDICOM.sql", "ctkDICOMTagCache.sql"])
 def test_the_schema_is_slicers(shared_data, tmp_path, name):
-    DicomDatabase(tmp_path).closeDatabase()
+    bench.DicomDatabase(tmp_path).closeDatabase()
     assert tables(tmp_path / name) == tables(shared_data / "slicer_dicom_database" / name)
 
 
-def contents(database: DicomDatabase) -> dict[str, dict]:
+def contents(database: bench.DicomDatabase) -> dict[str, dict]:
     """Everything that is asked of it, by series."""
     found = {}
     for patient in database.patients():
@@ -89,7 +92,7 @@ def test_copies_lie_where_slicer_puts_them(shared_data, ours):
 
 def test_answers_are_tuples_in_the_order_of_import(tmp_path):
     files = [str(path) for path in write_series(tmp_path / "in", np.repeat(HU, 4, axis=0))]
-    database = DicomDatabase(tmp_path / "db")
+    database = bench.DicomDatabase(tmp_path / "db")
     assert database.patients() == ()
     database.addFolder(tmp_path / "in")
     assert database.patients() == ("1",)
@@ -108,7 +111,7 @@ def test_answers_are_tuples_in_the_order_of_import(tmp_path):
 
 def test_it_changes_often_during_an_import(tmp_path):
     write_series(tmp_path / "in", HU)
-    database, heard = DicomDatabase(tmp_path / "db"), []
+    database, heard = bench.DicomDatabase(tmp_path / "db"), []
     database.connect("databaseChanged()", lambda: heard.append("old style"))
     database.databaseChanged.connect(lambda: heard.append("new style"))
     database.addFolder(tmp_path / "in")
@@ -120,7 +123,7 @@ def test_it_changes_often_during_an_import(tmp_path):
 def test_removed_series_take_copies_along_and_nothing_else(tmp_path, copy):
     originals = write_series(tmp_path / "in", HU)
     write_slice(tmp_path / "in" / "other.dcm", HU[0].astype("<i2"), SeriesInstanceUID="1.9")
-    database = DicomDatabase(tmp_path / "db")
+    database = bench.DicomDatabase(tmp_path / "db")
     assert database.addFolder(tmp_path / "in", copy=copy) == 4
     files = database.filesForSeries("1.2.3.4")
     assert database.removeSeries("1.2.3.4")
@@ -132,7 +135,7 @@ def test_removed_series_take_copies_along_and_nothing_else(tmp_path, copy):
 
 
 def test_closed_it_knows_nothing(tmp_path):
-    database = DicomDatabase()
+    database = bench.DicomDatabase()
     assert not database.isOpen
     assert database.patients() == ()
     assert database.openDatabase(str(tmp_path / "ctkDICOM.sql"))
@@ -145,7 +148,7 @@ def test_closed_it_knows_nothing(tmp_path):
 
 def test_files_inside_the_folder_are_kept_relative(tmp_path):
     (path,) = write_series(tmp_path / "in" / "gé", HU[:1])
-    database = DicomDatabase(tmp_path)
+    database = bench.DicomDatabase(tmp_path)
     database.addFolder(tmp_path / "in")
     with sqlite3.connect(tmp_path / "ctkDICOM.sql") as connection:
         assert connection.execute("SELECT Filename FROM Images").fetchall() == [("in/gé/000.dcm",)]
