@@ -48,7 +48,12 @@ def simulate(options: Namespace) -> None:
 
     writable_suffix(options.out)
     volume = read_volume(options.volume)
-    write_volume(simulate_low_dose(volume, options.dose, seed=options.seed), options.out)
+    with Console() as console:
+        report = Reporter(console, {"simulating": 1.0})
+        low = simulate_low_dose(
+            volume, options.dose, seed=options.seed, progress=lambda f: report.progress("simulating", f)
+        )
+    write_volume(low, options.out)
 
 
 def phantom(options: Namespace) -> None:
@@ -127,16 +132,19 @@ def sample(options: Namespace) -> None:
     place = Place.choose(volume, sides, first=options.slice, count=options.slices, centre=options.center)
     seen, region = place.seen(volume, alone=embedding.fixed_size)
     start = time.perf_counter()
-    slab = models.sample_slab(
-        seen,
-        options.denoiser,
-        options.layer,
-        options.n,
-        options.domain,
-        options.seed,
-        region=region,
-        tile=options.tile,
-    )
+    with Console() as console:
+        report = Reporter(console, {"sampling": 1.0})
+        slab = models.sample_slab(
+            seen,
+            options.denoiser,
+            options.layer,
+            options.n,
+            options.domain,
+            options.seed,
+            region=region,
+            tile=options.tile,
+            progress=lambda f: report.progress("sampling", f),
+        )
     seconds = time.perf_counter() - start
     origin = {
         "volume": str(options.volume),

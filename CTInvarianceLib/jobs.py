@@ -251,7 +251,7 @@ def job_from(request: dict[str, Any]) -> Job:
     fields = {key: value for key, value in request.items() if value is not None}
     command = fields.pop("command", None)
     fields.pop("job", None)
-    if command not in JOBS:
+    if not isinstance(command, str) or command not in JOBS:
         raise ConfigError(
             "no such command", where=repr(command), hint=f"There are {', '.join(JOBS)}, cancel, quit."
         )

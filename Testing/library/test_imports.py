@@ -17,6 +17,7 @@ HEAVY = ("torch", "monai", "lightning_fabric", "SimpleITK", "pydicom", "matplotl
         "import CTInvarianceLib as cti; cti.CTVolume, cti.read_volume, cti.find_pairs",
         "import CTInvarianceLib.cli as cli; cli._parser()",
         "import CTInvarianceLib.config, CTInvarianceLib.protocol, CTInvarianceLib.errors",
+        "import CTInvarianceLib.manifest, CTInvarianceLib.worker, CTInvarianceLib.jobs",
         "import CTInvarianceLib.pairs, CTInvarianceLib.partition",
     ],
 )
