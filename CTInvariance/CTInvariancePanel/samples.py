@@ -59,7 +59,7 @@ def addSamples(
         annotate(sequence, {**facts, "kind": "samples"})
         scene.AddNode(sequence)
         browser, sample = browse(sequence, title)
-        added += (browser, sample)
+        added[:0] = browser, sample  # first the browser: it would make the sample anew
         annotate(browser, {**facts, "title": title})
         placeBeside(sample, inputNode)
         yield
@@ -99,6 +99,6 @@ def _sequenceOf(
 
 def _remove(nodes: list[Any]) -> None:
     """Take nodes out of the scene; those that are in none have gone with it."""
-    for node in reversed(nodes):
+    for node in nodes:
         if node.GetScene() is not None:
             node.GetScene().RemoveNode(node)
