@@ -26,9 +26,10 @@ class SetupSection(Section):
 
     def enter(self) -> None:
         """Go on with an installation that needed a restart."""
-        if install.resumePending(slicer.app.settings()) and not self.complete:
+        pending = install.resumePending(slicer.app.settings())
+        install.clearResume(slicer.app.settings())  # before: what is installed now may need a restart again
+        if pending and not self.complete:
             self.attempt(self.install)
-        install.clearResume(slicer.app.settings())
 
     @property
     def complete(self) -> bool:

@@ -1,0 +1,95 @@
+"""What people type into Slicer's Python console."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("slicer", reason="slicer-core is not installed")
+pytest.importorskip("PySide6", reason="PySide6 is not installed")
+
+import slicer
+from panel_bench import SIZE, SLICES, add_volume, ct, finish, panel_with
+
+from CTInvarianceLib.errors import CTInvarianceError
+
+
+@pytest.fixture
+def console(tiny_spatial_models, tmp_path, monkeypatch):
+    with panel_with(tiny_spatial_models, tmp_path, monkeypatch) as (bench, _widget):
+        yield bench, slicer.util.getModuleLogic("CTInvariance")
+
+
+def test_denoise_blocks_and_returns_the_node(console, tiny_spatial_models):
+    import CTInvarianceLib as cti
+    from CTInvarianceLib.volume import CTVolume
+
+    _, logic = console
+    volume = add_volume()
+    node = logic.denoise(volume, denoiser="yang")
+    expected = cti.Models.load(tiny_spatial_models).denoise(CTVolume(ct(), np.eye(4)), "yang")
+    np.testing.assert_allclose(slicer.util.arrayFromVolume(node), expected.hu, atol=1e-2)
+    assert node.GetAttribute("CTInvariance.denoiser") == "yang"
+
+
+def test_simulate_low_dose(console):
+    _, logic = console
+    low = logic.simulateLowDose(add_volume(ct(shape=(2, 64, 64))), dose=0.25)
+    assert slicer.util.arrayFromVolume(low).shape == (2, 64, 64)
+    assert low.GetAttribute("CTInvariance.dose") == "0.25"
+    assert "25%" in low.GetName()
+
+
+def test_sample_at_a_point(console):
+    _, logic = console
+    volume = add_volume()
+    from CTInvariancePanel.patch import ijkToWorld
+
+    center = ijkToWorld(volume, (40, 50, 2))
+    result = logic.sampleInvariances(
+        volume, center=center, denoiser="chen", layer="5", count=4, size=(32, 48)
+    )
+    assert slicer.util.arrayFromVolume(result.sample).shape == (1, 32, 48)
+    assert result.mean.GetAttribute("CTInvariance.slice") == "2"
+    logic.showCompareView(result)
+    assert logic.results()[0].browser is result.browser
+
+
+def test_the_full_dose_partner_must_lie_on_the_same_grid(console):
+    bench, logic = console
+    volume, other = add_volume(), add_volume(ct(shape=(SLICES, SIZE, SIZE - 8)), "anders")
+    job = logic.sampleInvariances(
+        volume, denoiser="yang", layer="8", count=2, fullDoseNode=other, size=32, wait=False
+    )
+    finish(bench, job)
+    assert "another grid" in str(job.error)
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"denoiser": "dncnn"}, "no denoiser"),
+        ({"layer": "3"}, "no flow"),
+        ({"models": "nichts"}, "no model set of this name"),
+        ({"count": 0}, "0 samples"),
+        ({"center": [9e3, 0, 0]}, "outside the volume"),
+    ],
+)
+def test_what_does_not_fit_is_named(console, settings, told):
+    _, logic = console
+    with pytest.raises(CTInvarianceError, match=told):
+        logic.sampleInvariances(add_volume(), **{"denoiser": "yang", "layer": "8", "size": 32, **settings})
+
+
+def test_training_from_the_console_is_a_job_of_its_own(console, tiny_source, tmp_path):
+    import tiny
+
+    bench, logic = console
+    pairs = __import__("CTInvarianceLib").find_pairs(tiny_source)
+    job = logic.startTraining(tiny.config("spatial").to_dict(), pairs, tmp_path / "run")
+    assert logic.denoise(add_volume(), denoiser="chen") is not None  # works meanwhile
+    bench.wait(lambda: job.progress > 0.05, 60, "progress of the training")
+    job.cancel()
+    finish(bench, job, 30)
+    assert job.state == "cancelled"
+    assert (tmp_path / "run").is_dir()

@@ -1,0 +1,190 @@
+"""The panel as people use it: real widgets clicked, the real worker behind them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("slicer", reason="slicer-core is not installed")
+pytest.importorskip("PySide6", reason="PySide6 is not installed")
+
+import qt_names
+import slicer
+from panel_bench import SIZE, add_volume, explore, finish, panel_with
+
+LAYER, N = "8", 12
+
+
+@pytest.fixture
+def panel(tiny_spatial_models, tmp_path, monkeypatch):
+    with panel_with(tiny_spatial_models, tmp_path, monkeypatch) as (bench, widget):
+        yield bench, widget
+
+
+def sample(bench, widget, n=N, **settings):
+    """Sample as people do; returns the section and the result."""
+    section = explore(bench, widget, n=n, **settings)
+    bench.click(section.ui.sampleButton)
+    finish(bench, section.job)
+    return section, widget.panel.results.current
+
+
+def test_every_widget_says_what_it_is_for_and_fits(panel):
+    _bench, widget = panel
+    nameless = [each for each in qt_names.people_see(widget.parent) if not each.toolTip]
+    assert not nameless, [(each.objectName, type(each).__name__) for each in nameless]
+    assert widget.parent.minimumSizeHint.width() <= 400
+    unreachable = [each for each in qt_names.controls(widget.parent) if not qt_names.by_keyboard(each)]
+    assert not unreachable, [each.objectName for each in unreachable]
+
+
+def test_the_layer_is_described(panel):
+    bench, widget = panel
+    section = explore(bench, widget)
+    assert section.ui.layerShapeLabel.text == "layer 8, 8 of 8: 1 × 32 × 32"
+    section.ui.denoiserBox.setCurrentIndex(section.ui.denoiserBox.findData("chen"))
+    section.ui.layerSlider.setValue(0)
+    assert section.parameters.layer == "1"
+    assert section.ui.layerShapeLabel.text == "layer 1, 1 of 5: 64 × 32 × 32"
+
+
+def test_samples_come_back_as_nodes_at_their_place(panel):
+    bench, widget = panel
+    volume = add_volume()
+    section, result = sample(bench, widget, volume=volume)
+    assert result.sequence.GetNumberOfDataNodes() == N
+    patch = section.patch
+    to_ras, of_patch = (slicer.util.arrayFromVTKMatrix(_matrix(node)) for node in (volume, result.sample))
+    expected = to_ras @ (patch.left, patch.top, patch.slice, 1)
+    np.testing.assert_allclose(of_patch[:, 3], expected, atol=1e-6)
+    images = np.stack([slicer.util.arrayFromVolume(result.sequence.GetNthDataNode(k))[0] for k in range(N)])
+    np.testing.assert_allclose(slicer.util.arrayFromVolume(result.mean)[0], images.mean(0), atol=1e-3)
+    np.testing.assert_allclose(slicer.util.arrayFromVolume(result.std)[0], images.std(0, ddof=1), atol=1e-3)
+    assert result.mean.GetAttribute("CTInvariance.layer") == LAYER
+    assert result.mean.GetScalarVolumeDisplayNode().GetWindow() == 500
+    assert section.ui.verdictLabel.visible
+    assert "R = " in section.ui.verdictLabel.text
+    assert widget.panel.results.ui.resultsTable.rowCount == 1
+
+
+def test_the_library_draws_the_same(panel, tiny_spatial_models):
+    import CTInvarianceLib as cti
+    from CTInvarianceLib.view import Region
+
+    bench, widget = panel
+    volume = add_volume()
+    section, result = sample(bench, widget, volume=volume)
+    p = section.patch
+    drawn = cti.Models.load(tiny_spatial_models).sample(
+        slicer.util.arrayFromVolume(volume)[p.slice], "yang", LAYER, n=N, region=Region(p.top, p.left, 32, 32)
+    )
+    for k in range(N):
+        ours = slicer.util.arrayFromVolume(result.sequence.GetNthDataNode(k))[0]
+        np.testing.assert_allclose(ours, drawn.images[k], atol=1e-2)
+    assert float(result.browser.GetAttribute("CTInvariance.R")) == pytest.approx(
+        drawn.consistency.mean(), abs=1e-3
+    )
+
+
+def test_scrub_play_pin_compare_and_back(panel):
+    bench, widget = panel
+    _, result = sample(bench, widget)
+    results = widget.panel.results
+    results.ui.sampleSlider.setValue(3)
+    third = slicer.util.arrayFromVolume(result.sequence.GetNthDataNode(3))
+    np.testing.assert_array_equal(slicer.util.arrayFromVolume(result.sample), third)
+    assert results.ui.sampleLabel.text == f"4/{N}"
+    bench.click(results.ui.pinButton)
+    pinned = slicer.mrmlScene.GetNodesByClass("vtkMRMLScalarVolumeNode")
+    pinned = pinned.GetItemAsObject(pinned.GetNumberOfItems() - 1)
+    bench.click(results.ui.playButton)
+    bench.wait(lambda: results.ui.sampleSlider.value > 4, 5, "playing")
+    bench.click(results.ui.playButton)
+    np.testing.assert_array_equal(slicer.util.arrayFromVolume(pinned), third)
+    manager = slicer.app.layoutManager()
+    shown = manager.layoutLogic().GetLayoutNode().GetViewArrangement()
+    bench.click(results.ui.leaveButton)
+    assert manager.layoutLogic().GetLayoutNode().GetViewArrangement() != shown
+    bench.click(results.ui.compareButton)
+    assert manager.layoutLogic().GetLayoutNode().GetViewArrangement() == shown
+
+
+def test_denoising_from_the_panel(panel):
+    bench, widget = panel
+    section = explore(bench, widget, add_volume(name="Thorax"))
+    bench.click(section.ui.denoiseButton)
+    job = finish(bench, section.job)
+    assert job.result.GetName() == "Thorax · yang denoised"
+    assert slicer.util.arrayFromVolume(job.result).shape == (3, SIZE, SIZE)
+    assert "ready" in widget.panel.message.text
+
+
+def test_cancel_gives_the_panel_back(panel):
+    bench, widget = panel
+    section = explore(bench, widget, n=5000, size=96)
+    bench.click(section.ui.sampleButton)
+    job = section.job
+    bench.wait(lambda: job.progress > 0, 60, "progress")
+    bench.click(section.ui.cancelButton)
+    finish(bench, job, 10)
+    assert job.state == "cancelled"
+    assert section.ui.sampleButton.isEnabled()
+    assert not section.ui.progressArea.isVisible()
+    assert widget.panel.results.current is None
+    assert not list(widget.logic.jobs.scratch.folder.iterdir())
+
+
+def test_the_patch_is_dragged_and_kept_inside(panel):
+    bench, widget = panel
+    volume = add_volume()
+    section = explore(bench, widget, volume)
+    bench.click(section.ui.patchButton)
+    roi = section.roi.node
+    roi.SetCenterWorld(section.patch.center(volume) + 1000.0)
+    roi.InvokeEvent(slicer.vtkMRMLMarkupsNode.PointEndInteractionEvent)
+    assert section.patch.slice in (0, 2)
+    assert f"Slice {section.patch.slice}" in section.ui.placeLabel.text
+    slicer.mrmlScene.RemoveNode(roi)
+    assert not section.ui.patchButton.isChecked()
+
+
+def test_everything_survives_saving_and_reopening(panel, tmp_path):
+    bench, widget = panel
+    _section, result = sample(bench, widget)
+    before = slicer.util.arrayFromVolume(result.sequence.GetNthDataNode(5)).copy()
+    table = [widget.panel.results.ui.resultsTable.item(0, k).text() for k in range(6)]
+    bundle = tmp_path / "Szene.mrb"
+    assert slicer.mrmlScene.WriteToMRB(str(bundle))
+    slicer.mrmlScene.Clear(0)
+    assert widget.panel.results.current is None
+    assert slicer.mrmlScene.ReadFromMRB(str(bundle))
+    bench.wait(lambda: widget.panel.results.current is not None, 5, "the result of the reopened scene")
+    again = widget.panel.results.current
+    np.testing.assert_array_equal(slicer.util.arrayFromVolume(again.sequence.GetNthDataNode(5)), before)
+    assert [widget.panel.results.ui.resultsTable.item(0, k).text() for k in range(6)] == table
+    assert widget.panel.explore.parameters.inputVolume.GetName() == "CT Bauch"
+    assert widget.panel.explore.parameters.count == N
+
+
+def test_the_patch_size_follows_the_console(panel):
+    bench, widget = panel
+    section = explore(bench, widget)
+    widget.logic.getParameterNode().patchSize = 48
+    assert section.patch.rows == 48
+    assert section.ui.sizeBox.value == 48
+
+
+def _matrix(node):
+    import vtk
+
+    matrix = vtk.vtkMatrix4x4()
+    node.GetIJKToRASMatrix(matrix)
+    return matrix
+
+
+def test_screenshots_are_of_this_panel():
+    """The pictures in the README exist."""
+    folder = Path(__file__).parents[2] / "Resources" / "Screenshots"
+    assert {"panel.png", "compare.png"} <= {path.name for path in folder.iterdir()}
