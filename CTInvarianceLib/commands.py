@@ -185,7 +185,8 @@ def evaluate(options: Namespace) -> None:
         tables = measure(models, options.data, progress=lambda f: report.progress("evaluating", f))
     write_report(tables, Path(options.out), models=str(options.models), data=str(options.data))
     for title, rows in tables.items():
-        show_table(title, rows)
+        if rows:
+            show_table(title, rows)
 
 
 def models(options: Namespace) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,14 @@ from .models import Models
 from .montage import ct_window
 from .normalization import denormalize
 from .pairs import SeriesPair, find_pairs
+from .protocol import Progress, part, unheard
 from .trust import consistency
 from .view import Region
 
 _PATCHES = 64
 _TRUSTED_PATCHES = 3
 _SAMPLES = 12
+_READING_SHARE = 0.2  # of the time
 
 Row = dict[str, Any]
 
@@ -36,7 +38,7 @@ def evaluate(
     data: Path | str | Sequence[SeriesPair],
     *,
     seed: int = 0,
-    progress: Callable[[float], object] = lambda fraction: None,
+    progress: Progress = unheard,
 ) -> dict[str, list[Row]]:
     """Tables over patients that the models were not trained on.
 
@@ -60,7 +62,8 @@ def evaluate(
     unseen = [pair for pair in pairs if pair.patient_id not in known]
     if not unseen:
         raise DataError("every patient here was trained on", hint="Evaluate on other patients.")
-    patches = Patches(load_patients(unseen, models.config.data, seed=models.config.seed))
+    read = part(progress, 0, _READING_SHARE)
+    patches = Patches(load_patients(unseen, models.config.data, seed=models.config.seed, progress=read))
     generator = torch.Generator().manual_seed(seed)
     low, full = patches.draw(_PATCHES, models.config.embedding.patch_size, generator=generator)
     layers = [(n, la, d) for n in models.denoisers for la in models.layers(n) for d in DOMAINS]
@@ -72,7 +75,7 @@ def evaluate(
     for number, (name, layer, domain) in enumerate(layers):
         row = _layer(models.trained_layer(name, layer, domain), low, full, seed)
         tables["layers"].append({"denoiser": name, **row})
-        progress((number + 1) / len(layers))
+        progress(_READING_SHARE + (1 - _READING_SHARE) * (number + 1) / len(layers))
     return tables
 
 

@@ -44,6 +44,7 @@ def _page(tables: dict[str, list[dict[str, Any]]], origin: dict[str, str]) -> st
     sections = "".join(
         f"<h2>{html.escape(name.capitalize())}</h2><p>{_EXPLAINED.get(name, '')}</p>{_table(rows)}"
         for name, rows in tables.items()
+        if rows  # a model set without flows has no layers to tell of
     )
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>CTInvariance report</title>'

@@ -223,3 +223,41 @@ def test_damaged_missing_and_foreign_weights_are_named(copy):
     path.unlink()
     with pytest.raises(ModelsError, match="not trained yet"):
         cti.Models.load(copy).denoiser("chen")
+
+
+def test_progress_grows_to_one_and_changes_nothing(models, patch):
+    slab, fractions = np.stack([patch, patch[::-1]]), []
+    plain = models.sample_slab(slab, "chen", "5", n=700, seed=1)
+    told = models.sample_slab(slab, "chen", "5", n=700, seed=1, progress=fractions.append)
+    for a, b in zip(plain, told, strict=True):
+        np.testing.assert_array_equal(a.images, b.images)
+        np.testing.assert_array_equal(a.consistency, b.consistency)
+    assert fractions == sorted(fractions)
+    assert fractions[0] > 0
+    assert fractions[-1] == pytest.approx(1)
+    assert len(fractions) > 20
+
+
+def test_what_progress_raises_stops_the_work(models, patch, volume):
+    calls = []
+
+    def stop(fraction):
+        calls.append(fraction)
+        raise KeyError("stop")
+
+    for work in (
+        lambda: models.sample(patch, "chen", "5", n=700, progress=stop),
+        lambda: models.denoise(volume, "chen", progress=stop),
+        lambda: cti.simulate_low_dose(volume.with_hu(volume.hu * 0), progress=stop),
+    ):
+        with pytest.raises(KeyError, match="stop"):
+            work()
+    assert len(calls) == 3
+
+
+def test_samples_are_there_before_their_consistency(models, patch):
+    seen = []
+    (final,) = models.sample_slab(patch[None], "chen", "5", n=3, on_drawn=seen.extend)
+    assert np.isnan(seen[0].consistency).all()
+    assert np.isfinite(final.consistency).all()
+    np.testing.assert_array_equal(seen[0].images, final.images)
