@@ -8,12 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
-import slicer
-import vtk
 
 from CTInvarianceLib.errors import VolumeError
 
-from .volumes import ijkToRAS
+from .space import ijkToWorld, worldToIJK
 
 
 @dataclass(frozen=True)
@@ -152,25 +150,6 @@ class Patch:
         k = self.slice + (self.count - 1) / 2
         edge = [(left, top, k), (right, top, k), (right, bottom, k), (left, bottom, k)]
         return np.array([ijkToWorld(volumeNode, point) for point in edge])
-
-
-def ijkToWorld(volumeNode: Any, ijk: Sequence[float]) -> np.ndarray:
-    """World RAS, mm, of a voxel position, through all transforms above the volume."""
-    local = (ijkToRAS(volumeNode) @ (*ijk, 1))[:3]
-    return np.array(_between(volumeNode.GetParentTransformNode(), None).TransformPoint(*local))
-
-
-def worldToIJK(volumeNode: Any, ras: Sequence[float]) -> np.ndarray:
-    """Voxel position (i, j, k) of a point in the world, through all transforms above the volume."""
-    local = _between(None, volumeNode.GetParentTransformNode()).TransformPoint(*(float(x) for x in ras))
-    return np.linalg.solve(ijkToRAS(volumeNode), (*local, 1))[:3]
-
-
-def _between(source: Any, target: Any) -> Any:
-    """From one transform node's space to another's; None: the world."""
-    transform = vtk.vtkGeneralTransform()
-    slicer.vtkMRMLTransformNode.GetTransformBetweenNodes(source, target, transform)
-    return transform
 
 
 def _shapeOf(volumeNode: Any) -> tuple[int, int, int]:

@@ -10,8 +10,8 @@ import numpy as np
 import slicer
 import vtk
 
-from .patch import Patch, worldToIJK
-from .volumes import ijkToRAS
+from .patch import Patch
+from .space import ijkToRAS, worldToIJK
 
 _COLOUR = 1.0, 0.8, 0.1
 _TransformModified = slicer.vtkMRMLTransformableNode.TransformModifiedEvent

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 import slicer
-import vtk
 
 from CTInvarianceLib.errors import VolumeError
 
 from .gradual import imageOf
 from .placing import placeBeside
 from .scan import looksLikeCT, requireCT
+from .space import affineLPS, ijkToRAS
 
 __all__ = [
     "addVolume",
@@ -45,18 +45,6 @@ def slicesHU(volumeNode: Any, first: int | None = None, count: int | None = None
             f"there are slices 0 to {len(array) - 1}, not {count} from {first} on", where=volumeNode.GetName()
         )
     return array[first : first + count]
-
-
-def ijkToRAS(volumeNode: Any) -> np.ndarray:
-    """Voxel (i, j, k) to millimetres, RAS, float64 4x4; the volume's own space, below its transforms."""
-    matrix = vtk.vtkMatrix4x4()
-    volumeNode.GetIJKToRASMatrix(matrix)
-    return slicer.util.arrayFromVTKMatrix(matrix)
-
-
-def affineLPS(volumeNode: Any) -> np.ndarray:
-    """Voxel (i, j, k) to millimetres, LPS as in DICOM and in the library, float64 4x4."""
-    return np.diag([-1.0, -1, 1, 1]) @ ijkToRAS(volumeNode)
 
 
 def annotate(node: Any, facts: Mapping[str, Any]) -> None:

@@ -9,7 +9,8 @@ from CTInvarianceLib.errors import VolumeError
 
 slicer = pytest.importorskip("slicer", reason="slicer-core is not installed")
 import mrml  # noqa: E402
-from CTInvariancePanel.patch import Patch, worldToIJK  # noqa: E402
+from CTInvariancePanel.patch import Patch  # noqa: E402
+from CTInvariancePanel.space import worldToIJK  # noqa: E402
 
 
 @pytest.fixture
