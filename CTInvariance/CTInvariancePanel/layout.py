@@ -9,7 +9,7 @@ import slicer
 from .nodes import nodesOf
 from .results import SampleNodes
 from .sliceviews import View, compositeOf, faceSlice, fitTo, sliceNodeOf
-from .window import showAlike
+from .window import SharedWindow
 
 VIEWS = {
     "input": View("CTInvarianceLow", "L", "#6fa8dc"),
@@ -25,6 +25,7 @@ _ABOVE, _BELOW = ("input", "denoised", "fullDose"), ("sample", "mean", "std")
 _FIRST_ID = 26680  # Slicer's own layouts end below 100; one of ours for every set of volumes above
 _BEFORE = "CTInvariance.before"
 _FOUR_UP = slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView
+_SHARED: list[SharedWindow] = []  # of the draw that is compared: one at most
 
 
 def registerLayouts(layoutNode: Any) -> None:
@@ -48,7 +49,8 @@ def showCompare(layoutNode: Any, nodes: SampleNodes) -> None:
     shown = {role: getattr(nodes, role) for role in VIEWS if getattr(nodes, role) is not None}
     which = sum(2**bit for bit, role in enumerate(_ABOVE) if role in shown)
     layoutNode.SetViewArrangement(_FIRST_ID + which)
-    showAlike([node for role, node in shown.items() if role != "std"])
+    _release()
+    _SHARED.append(SharedWindow([node for role, node in shown.items() if role != "std"]))
     for role, node in shown.items():
         overlay = nodes.std if role in {"input", "denoised"} else None
         _fill(compositeOf(scene, VIEWS[role]), node, overlay)
@@ -74,6 +76,7 @@ def setStdOverlay(opacity: float, scene: Any = None) -> None:
 def leaveCompare(layoutNode: Any = None) -> None:
     """Back to the layout from which `showCompare` was called."""
     layoutNode = layoutNode or _layoutNode()
+    _release()
     if isComparing(layoutNode):
         layoutNode.SetViewArrangement(int(layoutNode.GetAttribute(_BEFORE) or _FOUR_UP))
 
@@ -87,6 +90,11 @@ def isComparing(layoutNode: Any = None) -> bool:
 
 def _layoutNode() -> Any:
     return next(iter(nodesOf("vtkMRMLLayoutNode", slicer.mrmlScene)), None)
+
+
+def _release() -> None:
+    while _SHARED:
+        _SHARED.pop().release()
 
 
 def _description(rows: list[Any]) -> str:

@@ -97,6 +97,27 @@ def test_same_window_but_for_the_spread(scene):
     assert result.std.GetDisplayNode().GetWindow() == spread
 
 
+def test_who_changes_one_window_changes_all_until_the_end(scene):
+    node = mrml.volume(scene)
+    first, second = draw(node), draw(mrml.volume(scene, name="chest"))
+
+    def window(each):
+        return each.GetDisplayNode().GetWindow(), each.GetDisplayNode().GetLevel()
+
+    layout.showCompare(layoutOf(scene), first)
+    first.sample.GetDisplayNode().SetWindowLevel(800, -600)
+    assert window(node) == window(first.mean) == window(first.denoised) == (800, -600)
+    first.browser.SetSelectedItemNumber(2)
+    assert window(first.sample) == (800, -600)
+    layout.showCompare(layoutOf(scene), second)
+    second.input.GetDisplayNode().SetWindow(99)
+    assert window(second.mean) == (99, 50)
+    assert window(node) == (800, -600)
+    layout.leaveCompare(layoutOf(scene))
+    second.sample.GetDisplayNode().SetWindow(5)
+    assert window(second.mean) == (99, 50)
+
+
 @pytest.mark.parametrize("kind", ["none", "linear", "grid"])
 @pytest.mark.parametrize("geometry", mrml.GEOMETRIES)
 def test_face_on_and_fitted_to_the_patch(scene, geometry, kind):
