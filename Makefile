@@ -1,6 +1,8 @@
 # make demo   the whole method on phantoms, from nothing (about eight minutes on two cores)
 # make test   the tests; SLOW=0 leaves out those that train networks
-# Both make their own environment in .venv first.
+# make panel        the panel in a window outside Slicer, for development
+# make screenshots  its pictures, drawn without a screen
+# All make their own environment in .venv first.
 
 PYTHON ?= python3
 VENV := .venv
@@ -9,10 +11,10 @@ STAMP := $(VENV)/.ready
 SLOW ?= 1
 PYTEST_ARGS ?=
 
-.PHONY: demo test lint types format bench clean
+.PHONY: demo test panel screenshots lint types format bench clean
 .DEFAULT_GOAL := test
 
-$(STAMP): pyproject.toml requirements-dev.txt tools/environment.sh
+$(STAMP): pyproject.toml requirements-dev.txt tools/environment.sh tools/qt_libraries.sh
 	PYTHON=$(PYTHON) sh tools/environment.sh $(VENV)
 	touch $@
 
@@ -21,6 +23,12 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest $(if $(filter 0,$(SLOW)),-m "not slow") $(PYTEST_ARGS)
+
+panel: $(STAMP)
+	PYTHONPATH=Testing $(BIN)/python -m bench.window
+
+screenshots: $(STAMP)
+	$(BIN)/python Testing/bench/screenshots.py
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .

@@ -24,3 +24,4 @@ fi
 "$venv/bin/pip" install --quiet --disable-pip-version-check -r requirements-dev.txt -e '.[dev]'
 # A test compares with this package's networks. Its own pins would replace half of the environment.
 "$venv/bin/pip" install --quiet --disable-pip-version-check --no-deps ldct-benchmark==0.0.15
+sh tools/qt_libraries.sh "$venv"

@@ -20,7 +20,9 @@ from pathlib import Path
 def _without_our_tests():
     """`import slicer` runs every file in any folder `slicer` on the path: ours holds tests."""
     before = list(sys.path)
-    sys.path[:] = [each for each in before if Path(each or ".").resolve() != Path(__file__).resolve().parents[1]]
+    sys.path[:] = [
+        each for each in before if Path(each or ".").resolve() != Path(__file__).resolve().parents[1]
+    ]
     try:
         yield
     finally:

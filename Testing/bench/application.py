@@ -121,5 +121,3 @@ class Modules:
             logic.SetMRMLApplicationLogic(application_logic)
             logic.SetMRMLScene(scene)
             setattr(self, name, CoreModule(name, logic))
-
-

@@ -85,4 +85,3 @@ def connector(widget, parameter) -> Connector:
         f"Unable to create GUI connector from {type(widget).__name__} to {parameter.name} ({kind}):"
         " sliders need bounds, a QComboBox an Enum or Choice, and Optional has none"
     )
-

@@ -227,7 +227,9 @@ class ctkCheckBox(QCheckBox):
 
 
 WIDGETS = [
-    value for value in list(globals().values()) if isinstance(value, type) and value.__name__.startswith("ctk")
+    value
+    for value in list(globals().values())
+    if isinstance(value, type) and value.__name__.startswith("ctk")
 ]
 
 

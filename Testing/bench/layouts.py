@@ -82,7 +82,10 @@ class LayoutManager:
         self.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
 
     def _follow(self):
-        nodes = {node.GetLayoutName(): node for node in slicer.util.getNodesByClass("vtkMRMLSliceNode", self._scene)}
+        nodes = {
+            node.GetLayoutName(): node
+            for node in slicer.util.getNodesByClass("vtkMRMLSliceNode", self._scene)
+        }
         for name in set(self._widgets) - set(nodes):
             self._logics.RemoveItem(self._widgets.pop(name).sliceLogic())
         if self._following or self._scene.IsBatchProcessing():

@@ -126,7 +126,9 @@ def parameterNodeWrapper(cls=None):
     hints = typing.get_type_hints(cls, include_extras=True)
     parameters = {name: Parameter(name, hint, vars(cls).get(name)) for name, hint in hints.items()}
     members = {name: property(_getter(each), _setter(each)) for name, each in parameters.items()}
-    return type(cls.__name__, (Wrapper, cls), {**members, "allParameters": parameters, "__doc__": cls.__doc__})
+    return type(
+        cls.__name__, (Wrapper, cls), {**members, "allParameters": parameters, "__doc__": cls.__doc__}
+    )
 
 
 def _getter(parameter):

@@ -54,7 +54,12 @@ def _add_properties(cls, originals) -> None:
         name = meta.property(index).name()
         method = originals[cls].get(name)
         inherited = index < meta.propertyOffset() and method is None
-        if inherited or name in VIRTUAL or isinstance(method, staticmethod) or (cls.__name__, name) in METHODS:
+        if (
+            inherited
+            or name in VIRTUAL
+            or isinstance(method, staticmethod)
+            or (cls.__name__, name) in METHODS
+        ):
             continue
         setattr(cls, name, property(method or _reader(cls, name), _writer(cls, meta.property(index))))
 
@@ -90,8 +95,13 @@ def _strict_setattr(original):
     @functools.wraps(original)
     def setattr_(self, name, value):
         member = inspect.getattr_static(type(self), name, None)
-        described = isinstance(member, QtCore.Property) or hasattr(member, "__set__")
-        if not described and _made_by_cpp(type(self), name):
+        if isinstance(member, QtCore.Property):
+            member.fset(self, value)  # Shiboken's own __setattr__ would hide it behind an attribute
+            return
+        own = hasattr(member, "__set__") or isinstance(
+            value, QtCore.SignalInstance
+        )  # PySide6 keeps signals so
+        if not own and _made_by_cpp(type(self), name):
             if _loading:
                 return
             raise AttributeError(

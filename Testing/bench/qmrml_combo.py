@@ -64,7 +64,8 @@ class qMRMLNodeComboBox(QWidget):
         if node.GetHideFromEditors() and not self._flags["showHidden"]:
             return False
         return any(
-            kind(name) and all(node.GetAttribute(key) == value for of, key, value in self._attributes if of == name)
+            kind(name)
+            and all(node.GetAttribute(key) == value for of, key, value in self._attributes if of == name)
             for name in self._types
         )
 
@@ -89,14 +90,18 @@ class qMRMLNodeComboBox(QWidget):
             self._combo.setItemText(index, caller.GetName() or "")
 
     def _select(self, node):
-        self._combo.setCurrentIndex(max(self._combo.findData(node.GetID() if node else ""), 0 if not node else -1))
+        self._combo.setCurrentIndex(
+            max(self._combo.findData(node.GetID() if node else ""), 0 if not node else -1)
+        )
         if node is not self._current:
             self._current = node
             self.currentNodeChanged.emit(node)
             self.currentNodeIDChanged.emit(node.GetID() if node else "")
 
     def _chosen(self, index):
-        self._select(self._scene.GetNodeByID(self._combo.itemData(index)) if self._combo.itemData(index) else None)
+        self._select(
+            self._scene.GetNodeByID(self._combo.itemData(index)) if self._combo.itemData(index) else None
+        )
 
     def currentNode(self):
         return self._current

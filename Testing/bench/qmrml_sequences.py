@@ -66,7 +66,11 @@ class qMRMLSequenceBrowserPlayWidget(_Player):
         actions = (
             ("pushButton_VcrFirst", "|<", lambda: self._browser.SelectFirstItem()),
             ("pushButton_VcrPrevious", "<", lambda: self._browser.SelectNextItem(-1)),
-            ("pushButton_VcrPlayPause", ">>", lambda: self._browser.SetPlaybackActive(not self._timer.active)),
+            (
+                "pushButton_VcrPlayPause",
+                ">>",
+                lambda: self._browser.SetPlaybackActive(not self._timer.active),
+            ),
             ("pushButton_VcrNext", ">", lambda: self._browser.SelectNextItem(1)),
             ("pushButton_VcrLast", ">|", lambda: self._browser.SelectLastItem()),
         )

@@ -9,6 +9,8 @@ from PySide6 import QtCore
 
 from bench import pythonqt
 
+# What says nothing about the module: the screen that is not there; scenes, which qMRMLWidget hands on itself.
+NOISE = ("propagateSizeHints", "::mrmlSceneChanged(", "QObject::connect:  (")
 SINGULAR = {"Signal", "Slot", "Property"}
 
 
@@ -24,10 +26,16 @@ class QtModule(ModuleType):
         raise AttributeError(f"module 'qt' has no '{name}'{hint}")
 
 
+def _message(kind, context, text: str) -> None:
+    if not any(noise in text for noise in NOISE):
+        print(text, file=sys.stderr)
+
+
 def install(folder: str) -> None:
     """Make `import qt` work; settings are files in this folder, never those of the person."""
     pythonqt.patch()
     sys.modules["qt"] = QtModule("qt", "Qt behind PythonQt's manners")
+    QtCore.qInstallMessageHandler(_message)
     QtCore.QCoreApplication.setOrganizationName("NA-MIC")
     QtCore.QCoreApplication.setApplicationName("Slicer")
     QtCore.QSettings.setDefaultFormat(QtCore.QSettings.Format.IniFormat)

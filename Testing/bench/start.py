@@ -13,6 +13,7 @@ from types import ModuleType
 
 from PySide6.QtCore import QTimer
 from PySide6.QtTest import QTest
+from PySide6.QtUiTools import QUiLoader
 from PySide6.QtWidgets import QApplication
 
 from bench import boxes, ctk_widgets, qt_module, slicer
@@ -84,6 +85,8 @@ class Bench:
         slicer.dicomDatabase = None
         for part in (qmrml_widgets, scripted, parameters):
             part.install()
+        for widget in (*ctk_widgets.WIDGETS, *qmrml_widgets.WIDGETS):
+            QUiLoader().registerCustomWidget(widget)  # so that .ui files find them
         _module("slicer.i18n", tr=lambda text, *context: text, translate=lambda context, text: text)
 
     def _fill_util(self) -> None:
@@ -94,7 +97,9 @@ class Bench:
         _module("slicer.packaging", **pip)
         util = slicer.util
         util._messageDisplay = self._boxes.slicer_box
-        util.messageBox = lambda text, parent=None, **keywords: self._boxes.slicer_box(0, text, None, **keywords)
+        util.messageBox = lambda text, parent=None, **keywords: self._boxes.slicer_box(
+            0, text, None, **keywords
+        )
         util.delayDisplay = lambda text, *args, **keywords: self._boxes.message("delay", text)
         util.showStatusMessage = lambda text, duration=0: self._boxes.message("status", text)
 

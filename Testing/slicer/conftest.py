@@ -1,20 +1,16 @@
-"""Keeps these tests out of Slicer's Python package.
+"""The bench for the tests here. It comes first: `import slicer` alone would run every file of this folder."""
 
-`import slicer` of slicer-core imports every file in any folder named slicer on sys.path, and puts its names into
-`slicer`. This folder is one, with Testing on sys.path: a test that cannot be imported would hide Slicer from all.
-"""
+import pytest
+from bench import start_bench
 
-from __future__ import annotations
 
-import contextlib
-import sys
-from pathlib import Path
+@pytest.fixture
+def bench():
+    """Slicer without Slicer: an empty scene, no boxes shown yet."""
+    import slicer
 
-_TESTING = str(Path(__file__).parents[1])
-
-if "slicer" not in sys.modules and _TESTING in sys.path:
-    place = sys.path.index(_TESTING)
-    del sys.path[place]
-    with contextlib.suppress(ImportError):
-        import slicer  # noqa: F401
-    sys.path.insert(place, _TESTING)
+    started = start_bench()
+    slicer.mrmlScene.Clear(0)
+    for record in (started.messages, started.answers, started.errors, started.installed):
+        record.clear()
+    return started
