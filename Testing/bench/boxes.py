@@ -84,7 +84,7 @@ class Boxes:
             self.message("dialog", dialog.text if is_box else dialog.windowTitle)
             if self.modal:
                 return original(dialog)
-            return self.button(dialog.standardButtons()) if is_box else int(bool(self.answer(True)))
+            return self.button(dialog.standardButtons) if is_box else int(bool(self.answer(True)))
 
         return exec_
 

@@ -1,5 +1,7 @@
 """The module `ctk`: stand-ins for the widgets of the Common Toolkit that a panel uses."""
 
+# ruff: noqa: N801 - the names are those of Slicer and CTK
+
 from __future__ import annotations
 
 import sys
@@ -144,7 +146,7 @@ class ctkSliderWidget(ctkDoubleSlider):
         self._spin = QDoubleSpinBox(self)
         self._spin.setObjectName("qt_spin")
         self._spin.setMaximum(99)
-        self._spin.valueChanged.connect(lambda value: self.setValue(value))
+        self._spin.valueChanged.connect(self.setValue)
         self.layout().addWidget(self._spin)
 
     def _scale(self):
@@ -198,7 +200,7 @@ class ctkPathLineEdit(QLineEdit):
 
     def __init__(self, parent=None):
         QLineEdit.__init__(self, parent)
-        self.textChanged.connect(lambda text: self.currentPathChanged.emit(text))
+        self.textChanged.connect(self.currentPathChanged)
 
     def setCurrentPath(self, path):
         self.setText(str(path))

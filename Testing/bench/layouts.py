@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import xml.etree.ElementTree as ElementTree
+from itertools import pairwise
+from xml.etree import ElementTree
 
 import slicer
 import vtk
@@ -166,6 +167,6 @@ def _parts(kind: str, items, area):
     edges = [sum(sizes[:i]) / sum(sizes) for i in range(len(sizes) + 1)]
     if kind == "vertical":
         cuts = [round(y + edge * height) for edge in edges]
-        return [(x, a, width, b - a) for a, b in zip(cuts, cuts[1:], strict=False)]
+        return [(x, a, width, b - a) for a, b in pairwise(cuts)]
     cuts = [round(x + edge * width) for edge in edges]
-    return [(a, y, b - a, height) for a, b in zip(cuts, cuts[1:], strict=False)]
+    return [(a, y, b - a, height) for a, b in pairwise(cuts)]

@@ -8,6 +8,7 @@ from PySide6.QtCore import QPointF, QRect, Qt
 from PySide6.QtGui import QColor, QImage, QPainter, QPen, QPolygonF
 from vtk.util.numpy_support import vtk_to_numpy
 
+NOT_DRAWN = {"vtkMRMLViewNode": "3D", "vtkMRMLPlotViewNode": "Plot", "vtkMRMLTableViewNode": "Table"}
 BAR = 22  # height of a view's bar
 EDGES = [(i, i | bit) for i in range(8) for bit in (1, 2, 4) if not i & bit]
 
@@ -45,7 +46,8 @@ def draw_layout(manager, size) -> QImage:
             painter.fillRect(
                 area, QColor("#8b8bb0" if element.get("class") == "vtkMRMLViewNode" else "#e8e8e8")
             )
-            painter.drawText(area, Qt.AlignCenter, element.get("class").removeprefix("vtkMRML"))
+            painter.setPen(Qt.black)
+            painter.drawText(area, Qt.AlignCenter, NOT_DRAWN.get(element.get("class"), ""))
     painter.end()
     return picture
 
@@ -128,9 +130,8 @@ def _draw_legend(painter, legend, composite, node, area) -> None:
     bar = QRect(area.right() - 74, area.center().y() - area.height() // 4, 14, area.height() // 2)
     first, last = table.GetRange()
     for row in range(bar.height()):
-        colour = table.GetColor  # fills a list that it is given
-        rgb = [0.0, 0.0, 0.0]
-        colour(last - (last - first) * row / max(bar.height() - 1, 1), rgb)
+        rgb = [0.0, 0.0, 0.0]  # filled by VTK
+        table.GetColor(last - (last - first) * row / max(bar.height() - 1, 1), rgb)
         painter.fillRect(bar.x(), bar.y() + row, bar.width(), 1, QColor.fromRgbF(*rgb))
     painter.setPen(Qt.white)
     painter.drawText(

@@ -1,5 +1,7 @@
 """Stand-in for qMRMLNodeComboBox, on the real MRML scene."""
 
+# ruff: noqa: N801 - the names are those of Slicer and CTK
+
 from __future__ import annotations
 
 import slicer

@@ -1,5 +1,7 @@
 """Stand-ins for the widgets that play a sequence, on the real browser node."""
 
+# ruff: noqa: N801 - the names are those of Slicer and CTK
+
 from __future__ import annotations
 
 import vtk
@@ -64,7 +66,7 @@ class qMRMLSequenceBrowserPlayWidget(_Player):
         self._timer = QTimer(self)
         self._timer.timeout.connect(lambda: self._browser and self._browser.SelectNextItem(1))
         actions = (
-            ("pushButton_VcrFirst", "|<", lambda: self._browser.SelectFirstItem()),
+            ("pushButton_VcrFirst", "|<", lambda: self._go(0)),
             ("pushButton_VcrPrevious", "<", lambda: self._browser.SelectNextItem(-1)),
             (
                 "pushButton_VcrPlayPause",
@@ -72,7 +74,7 @@ class qMRMLSequenceBrowserPlayWidget(_Player):
                 lambda: self._browser.SetPlaybackActive(not self._timer.active),
             ),
             ("pushButton_VcrNext", ">", lambda: self._browser.SelectNextItem(1)),
-            ("pushButton_VcrLast", ">|", lambda: self._browser.SelectLastItem()),
+            ("pushButton_VcrLast", ">|", lambda: self._go(-1)),
         )
         for name, text, act in actions:
             button = QToolButton(self)
@@ -80,6 +82,9 @@ class qMRMLSequenceBrowserPlayWidget(_Player):
             button.setText(text)
             button.clicked.connect(lambda checked=False, act=act: self._browser and act())
             layout.addWidget(button)
+
+    def _go(self, end):
+        self._browser.SetSelectedItemNumber(end % self._browser.GetNumberOfItems())
 
     def _follow(self):
         node = self._browser

@@ -1,5 +1,7 @@
 """Slicer's widgets that know a scene."""
 
+# ruff: noqa: N801 - the names are those of Slicer and CTK
+
 from __future__ import annotations
 
 import slicer

@@ -1,5 +1,7 @@
 """Scripted modules: `slicer.ScriptedLoadableModule`, and what Slicer wraps around a module and its widget."""
 
+# ruff: noqa: N801 - the names are those of Slicer and CTK
+
 from __future__ import annotations
 
 import importlib.util
@@ -100,8 +102,10 @@ def _empty_widget():
 class qSlicerScriptedLoadableModule:
     """What a module's constructor gets as its parent: it takes these names and no others."""
 
-    __slots__ = ("name", "path", "title", "categories", "dependencies", "contributors", "helpText")
-    __slots__ += ("acknowledgementText", "icon", "index", "hidden", "associatedNodeTypes", "_widget")
+    __slots__ = (
+        *("_widget", "acknowledgementText", "associatedNodeTypes", "categories", "contributors"),
+        *("dependencies", "helpText", "hidden", "icon", "index", "name", "path", "title"),
+    )
 
     def __init__(self, path: Path):
         self.path, self.name, self._widget = str(path), path.stem, None
