@@ -122,11 +122,12 @@ def _draw_legend(painter, legend, composite, node, area) -> None:
     shown = (composite.GetBackgroundVolumeID(), composite.GetForegroundVolumeID())
     if volume is None or volume.GetID() not in shown or not legend.GetVisibility():
         return
-    if not legend.IsDisplayableInView(node.GetID()) or legend.GetColorNode() is None:
-        return
     display = volume.GetDisplayNode()
+    colours = legend.GetColorNode() or display.GetColorNode()
+    if not legend.IsDisplayableInView(node.GetID()) or colours is None:
+        return
     low, high = display.GetWindowLevelMin(), display.GetWindowLevelMax()
-    table = legend.GetColorNode().GetLookupTable()
+    table = colours.GetLookupTable()
     bar = QRect(area.right() - 74, area.center().y() - area.height() // 4, 14, area.height() // 2)
     first, last = table.GetRange()
     for row in range(bar.height()):
