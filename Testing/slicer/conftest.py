@@ -1,5 +1,7 @@
 """The bench for the tests here. It comes first: `import slicer` alone would run every file of this folder."""
 
+import sys
+
 import pytest
 from bench import start_bench
 
@@ -13,4 +15,8 @@ def bench():
     slicer.mrmlScene.Clear(0)
     for record in (started.messages, started.answers, started.errors, started.installed):
         record.clear()
-    return started
+    modules = {name: module for name, module in sys.modules.items() if name.startswith("CTInvariance")}
+    yield started
+    sys.modules.update(
+        modules
+    )  # a reload makes a second copy of the library, which other tests know nothing of
