@@ -17,6 +17,5 @@ def bench():
         record.clear()
     modules = {name: module for name, module in sys.modules.items() if name.startswith("CTInvariance")}
     yield started
-    sys.modules.update(
-        modules
-    )  # a reload makes a second copy of the library, which other tests know nothing of
+    # A reload makes a second copy of the library, which the other tests know nothing of.
+    sys.modules.update(modules)
