@@ -8,6 +8,7 @@ import slicer
 import vtk
 from PySide6.QtCore import Property, Signal
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QWidget
+from shiboken6 import Shiboken
 
 DEFAULTS = {"noneEnabled": False, "noneDisplay": "None", "showHidden": False, "showChildNodeTypes": True}
 DEFAULTS |= dict.fromkeys(("addEnabled", "removeEnabled", "renameEnabled", "editEnabled"), True)
@@ -52,8 +53,17 @@ class qMRMLNodeComboBox(QWidget):
         self._fill()
 
     def _sceneChanged(self, caller, event):
-        if not caller.IsBatchProcessing():
+        if self._alive() and not caller.IsBatchProcessing():
             self._fill()
+
+    def _alive(self) -> bool:
+        """Whether Qt still has the widget; in Slicer a deleted one observes nothing any more."""
+        if Shiboken.isValid(self):
+            return True
+        for observed, tag in [(self._scene, tag) for tag in self._tags] + self._node_tags:
+            observed.RemoveObserver(tag)
+        self._tags, self._node_tags = [], []
+        return False
 
     def _offered(self):
         if self._scene is None:
@@ -87,6 +97,8 @@ class qMRMLNodeComboBox(QWidget):
         self._select(current)
 
     def _renamed(self, caller, event):
+        if not self._alive():
+            return
         index = self._combo.findData(caller.GetID())
         if index >= 0 and self._combo.itemText(index) != caller.GetName():
             self._combo.setItemText(index, caller.GetName() or "")

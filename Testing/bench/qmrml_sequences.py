@@ -7,6 +7,7 @@ from __future__ import annotations
 import vtk
 from PySide6.QtCore import Qt, QTimer
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QSlider, QToolButton, QWidget
+from shiboken6 import Shiboken
 
 
 class _Player(QWidget):
@@ -29,7 +30,9 @@ class _Player(QWidget):
             self._browser.RemoveObserver(self._tag)
         self._browser = node
         if node is not None:
-            self._tag = node.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda caller, event: self._follow())
+            self._tag = node.AddObserver(
+                vtk.vtkCommand.ModifiedEvent, lambda caller, event: Shiboken.isValid(self) and self._follow()
+            )
         self._follow()
 
 

@@ -19,6 +19,7 @@ from PySide6.QtWidgets import QApplication
 from bench import boxes, ctk_widgets, qt_module, slicer
 
 ROOT = Path(__file__).resolve().parents[2]
+MOST_ERRORS = 20  # an observer that fails may do so thousands of times
 _bench = None
 
 
@@ -104,8 +105,9 @@ class Bench:
         util.showStatusMessage = lambda text, duration=0: self._boxes.message("status", text)
 
     def _slot_raised(self, kind, value, trace) -> None:
-        self.errors.append("".join(traceback.format_exception(kind, value, trace)))
-        sys.__excepthook__(kind, value, trace)
+        if len(self.errors) < MOST_ERRORS:
+            self.errors.append("".join(traceback.format_exception(kind, value, trace)))
+            sys.__excepthook__(kind, value, trace)
 
     def load_module(self, name: str, show: bool = False):
         """Load a module of this repository, make its widget, run its setup; returns the Python widget."""

@@ -197,6 +197,17 @@ def test_node_selector_follows_the_scene(form, slicer):
     assert seen == [node, None]
 
 
+def test_a_deleted_node_selector_observes_nothing(form, slicer, bench):
+    from shiboken6 import Shiboken
+
+    widget, _ = form
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "a")
+    Shiboken.delete(widget)
+    node.SetName("b")
+    slicer.mrmlScene.Clear(0)
+    assert bench.errors == []
+
+
 def parameters_class(slicer):
     from slicer.parameterNodeWrapper import parameterNodeWrapper
 
