@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import qt
 import slicer
 from slicer.i18n import tr as _
 
@@ -261,7 +262,7 @@ class Logic:
 
         def finish(event: dict[str, Any]) -> Steps:
             nodes = shown[0] if shown else (yield from show(event))
-            for node in (nodes.sequence, nodes.browser, nodes.sample, nodes.mean, nodes.std):
+            for node in (nodes.sequence, nodes.browser, nodes.mean, nodes.std):
                 volumes.annotate(node, words.figuresOf(event["table"]))
             return nodes
 
@@ -281,6 +282,7 @@ class Logic:
         Example: `logic.showCompareView(logic.results()[-1])`
         """
         layout.showCompare(slicer.app.layoutManager().layoutLogic().GetLayoutNode(), result)
+        qt.QTimer.singleShot(0, lambda: _fit(result))  # the views have their sizes only then
 
     def startTraining(
         self, config: str | dict[str, Any], pairs: Sequence[SeriesPair], outputFolder: str | Path
@@ -370,6 +372,11 @@ class Logic:
         folder = modelsets.resolve(models, self._shipped)
         modelsets.require(folder, denoiser, layer)
         return folder
+
+
+def _fit(result: SampleNodes) -> None:
+    if result.sample.GetScene() is not None:
+        layout.fitCompare(result)
 
 
 def _requireSameGrid(volumeNode: Any, reference: Any) -> None:

@@ -9,6 +9,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
+from .layout import registerLayouts
 from .sections.data import DataSection
 from .sections.explore import ExploreSection
 from .sections.log import LogSection
@@ -28,6 +29,8 @@ class Panel:
 
     def __init__(self, layout: Any, logic: Any, parameters: Any, resources: Path) -> None:
         self.logic, self.parameters, self.resources = logic, parameters, resources
+        # A scene that was saved while volumes were compared opens in that layout.
+        registerLayouts(slicer.app.layoutManager().layoutLogic().GetLayoutNode())
         self.message = qt.QLabel()
         self.message.objectName = "messageLabel"
         self.message.setToolTip(_("What happened last"))

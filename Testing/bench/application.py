@@ -33,6 +33,11 @@ class Application:
         self._module_manager = ModuleManager()
         self._logic = slicer.vtkSlicerApplicationLogic()
         self._logic.SetMRMLScene(slicer.mrmlScene)
+        self._cache, self._data_io = slicer.vtkCacheManager(), slicer.vtkDataIOManager()
+        self._cache.SetRemoteCacheDirectory(f"{folder}/cache")  # where a .mrb is unpacked
+        self._data_io.SetCacheManager(self._cache)
+        slicer.mrmlScene.SetCacheManager(self._cache)
+        slicer.mrmlScene.SetDataIOManager(self._data_io)
 
     def __getattr__(self, name):
         if name.startswith("_"):

@@ -31,6 +31,8 @@ class ResultsSection(Section):
         self.onClick(ui.pinButton, self._pin)
         self.onClick(ui.compareButton, self.compare)
         self.onClick(ui.leaveButton, layout.leaveCompare)
+        ui.resultsTable.horizontalHeader().setSectionResizeMode(qt.QHeaderView.Stretch)
+        ui.resultsTable.verticalHeader().setVisible(False)
         self._timer = qt.QTimer()
         self._timer.setInterval(100)
         self._timer.timeout.connect(self._next)
@@ -58,7 +60,6 @@ class ResultsSection(Section):
         for row, result in enumerate(self.results):
             for column, text in enumerate(_cells(result)):
                 table.setItem(row, column, qt.QTableWidgetItem(text))
-        table.resizeColumnsToContents()
         table.setMaximumHeight(34 + 26 * max(2, min(6, len(self.results))))
         table.blockSignals(False)
         rows = [k for k, each in enumerate(self.results) if wanted and each.browser is wanted.browser]
