@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import slicer
-from bench import start_bench
 
 SIZE, SLICES = 96, 3
 
@@ -38,17 +37,13 @@ def add_volume(array: np.ndarray | None = None, name: str = "CT Bauch", matrix=N
 
 
 @contextmanager
-def panel_with(models: Path, home: Path, monkeypatch):
-    """The panel on a bench, its model sets those in a folder with an awkward name."""
-    bench = start_bench()
+def panel_with(bench, models: Path, home: Path, monkeypatch):
+    """The panel on the bench; its model set lies in a folder with an awkward name."""
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("USERPROFILE", str(home))
     long = "Größe und Länge " + "x" * 120
     folder = home / "Documents" / "CTInvariance" / long
     shutil.copytree(models, folder)
-    slicer.mrmlScene.Clear(0)
-    bench.messages.clear()
-    bench.errors.clear()
     widget = bench.load_module("CTInvariance")
     bench.enter()
     try:
@@ -57,6 +52,16 @@ def panel_with(models: Path, home: Path, monkeypatch):
     finally:
         bench.close()
         slicer.mrmlScene.Clear(0)
+
+
+def press(bench, section, button):
+    """Click a button of Explore and wait until what it began has ended; returns the job."""
+    jobs = []
+    follow = section._follow
+    section._follow = lambda job: (jobs.append(job), follow(job))
+    bench.click(button)
+    del section._follow
+    return finish(bench, jobs[0]) if jobs else None
 
 
 def finish(bench, job, timeout_s: float = 60):

@@ -11,28 +11,9 @@ connectors), the application and its modules (application), slice views and thei
     bench.wait(lambda: done, 10, "the job")
 """
 
-import contextlib
-import sys
-from pathlib import Path
+import slicer
+import slicer.util
 
-
-@contextlib.contextmanager
-def _without_our_tests():
-    """`import slicer` runs every file in any folder `slicer` on the path: ours holds tests."""
-    before = list(sys.path)
-    sys.path[:] = [
-        each for each in before if Path(each or ".").resolve() != Path(__file__).resolve().parents[1]
-    ]
-    try:
-        yield
-    finally:
-        sys.path[:] = before
-
-
-with _without_our_tests():
-    import slicer
-    import slicer.util  # noqa: F401 - as in Slicer, where it is always there
-
-from bench.start import Bench, start_bench  # noqa: E402 - Slicer comes first
+from bench.start import Bench, start_bench
 
 __all__ = ["Bench", "start_bench"]

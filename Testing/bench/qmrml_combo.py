@@ -58,7 +58,7 @@ class qMRMLNodeComboBox(QWidget):
 
     def _alive(self) -> bool:
         """Whether Qt still has the widget; in Slicer a deleted one observes nothing any more."""
-        if Shiboken.isValid(self):
+        if Shiboken.isValid(self) and Shiboken.isValid(self._combo):
             return True
         for observed, tag in [(self._scene, tag) for tag in self._tags] + self._node_tags:
             observed.RemoveObserver(tag)

@@ -33,6 +33,7 @@ class ExploreSection(Section):
         self.description: dict[str, Any] | None = None
         self.patch: Patch | None = None
         self.job: Any = None
+        self._isCT = False
         self._tag: Any = None
         self._seen: tuple[Any, int] = (None, 0)
         super().__init__(panel, "Explore", _("Explore"), _("Look into a layer of a denoiser"))
@@ -118,7 +119,7 @@ class ExploreSection(Section):
         return self.attempt(lambda: modelsets.denoisersOf(self.logic.modelSets()[name])) or {}
 
     def _fillDenoisers(self, denoisers: dict[str, list[str]]) -> None:
-        self._layers = denoisers
+        self.layersOf = denoisers
         box, wanted = self.ui.denoiserBox, self.parameters.denoiser
         box.blockSignals(True)
         box.clear()
@@ -131,7 +132,7 @@ class ExploreSection(Section):
     def _chooseDenoiser(self) -> None:
         name = _data(self.ui.denoiserBox) or ""
         self.parameters.denoiser = name
-        layers = self._layers.get(name, [])
+        layers = self.layersOf.get(name, [])
         slider, wanted = self.ui.layerSlider, self.parameters.layer
         slider.blockSignals(True)
         slider.setMaximum(max(0, len(layers) - 1))
@@ -140,7 +141,7 @@ class ExploreSection(Section):
         self._chooseLayer()
 
     def _chooseLayer(self) -> None:
-        layers = self._layers.get(self.parameters.denoiser, [])
+        layers = self.layersOf.get(self.parameters.denoiser, [])
         if layers:
             self.parameters.layer = layers[min(self.ui.layerSlider.value, len(layers) - 1)]
         self._showLayer()
@@ -150,7 +151,7 @@ class ExploreSection(Section):
         self.parameters.domain = _data(self.ui.domainBox) or "low"
 
     def _showLayer(self) -> None:
-        if not self._layers:
+        if not self.layersOf:
             self.ui.layerShapeLabel.setText(_("No model set: add a folder with … or train one."))
             return
         text = _("layer {}").format(self.parameters.layer)
@@ -199,32 +200,23 @@ class ExploreSection(Section):
                 self._placePatch()
 
     def _onVolume(self) -> None:
-        node = self.parameters.inputVolume
         self.patch = None
-        self.ui.placeLabel.setText("")
-        if node is not None:
-            try:
-                volumes.requireCT(node)
-            except CTInvarianceError as error:
-                self.ui.placeLabel.setText(str(error))
-            else:
-                self._placePatch()
-        self._enable()
+        self._placePatch()
 
     def _placePatch(self, center: Any = None) -> None:
         """Put the patch around a point, world RAS; None: where it is, else the middle of the volume."""
-        node, size = self.parameters.inputVolume, self.parameters.patchSize
-        if node is None:
-            return
-        if center is None and self.patch is not None:
-            center = self.patch.center(node)
-        try:
-            self.patch = Patch.around(node, center, size, size)
-        except VolumeError as error:
-            self.patch = None
-            self.ui.placeLabel.setText(str(error))
-            self._enable()
-            return
+        node, size, before = self.parameters.inputVolume, self.parameters.patchSize, self.patch
+        self.patch, self._isCT, problem = None, False, ""
+        if node is not None:
+            try:
+                volumes.requireCT(node)
+                self._isCT = True
+                if center is None and before is not None:
+                    center = before.center(node)
+                self.patch = Patch.around(node, center, size, size)
+            except CTInvarianceError as error:
+                problem = str(error)
+        self.ui.placeLabel.setText(problem)
         self._showPatch()
         self._showLayer()
         self._enable()
@@ -244,6 +236,8 @@ class ExploreSection(Section):
         if patch is None:
             return
         moved = _(" (moved inside the image)") if patch.shifted else ""
+        if not volumes.looksLikeCT(self.parameters.inputVolume):
+            moved += _(". Caution: the values hardly look like HU.")
         self.ui.placeLabel.setText(
             _("Slice {}, rows {}–{}, columns {}–{}{}").format(
                 patch.slice,
@@ -354,7 +348,7 @@ class ExploreSection(Section):
 
     def _enable(self) -> None:
         idle = self.job is None and bool(self.parameters.denoiser)
-        self.ui.denoiseButton.setEnabled(idle and self.parameters.inputVolume is not None)
+        self.ui.denoiseButton.setEnabled(idle and self._isCT)
         self.ui.sampleButton.setEnabled(idle and self.patch is not None and bool(self.parameters.layer))
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""The bench for the tests here. It comes first: `import slicer` alone would run every file of this folder."""
+"""The bench for the tests here."""
 
 import sys
 

@@ -14,12 +14,12 @@ pytest.importorskip("slicer", reason="slicer-core is not installed")
 pytest.importorskip("PySide6", reason="PySide6 is not installed")
 
 import slicer
-from panel_bench import add_volume, ct, explore, finish, panel_with
+from panel_bench import add_volume, ct, explore, finish, panel_with, press
 
 
 @pytest.fixture
-def panel(tiny_spatial_models, tmp_path, monkeypatch):
-    with panel_with(tiny_spatial_models, tmp_path, monkeypatch) as (bench, widget):
+def panel(bench, tiny_spatial_models, tmp_path, monkeypatch):
+    with panel_with(bench, tiny_spatial_models, tmp_path, monkeypatch) as (bench, widget):
         yield bench, widget
 
 
@@ -43,8 +43,7 @@ def busy(bench, widget, n=5000):
 def usable(bench, widget):
     """Sampling works."""
     section = explore(bench, widget, n=3)
-    bench.click(section.ui.sampleButton)
-    assert finish(bench, section.job).state == "done"
+    assert press(bench, section, section.ui.sampleButton).state == "done"
 
 
 def test_a_killed_worker_is_told_and_started_anew(panel):
@@ -94,8 +93,10 @@ def test_reloading_the_module_ends_its_worker(panel):
     usable(bench, again)
 
 
-def test_leaving_ends_the_worker_and_removes_the_scratch_folder(tiny_spatial_models, tmp_path, monkeypatch):
-    with panel_with(tiny_spatial_models, tmp_path, monkeypatch) as (bench, widget):
+def test_leaving_ends_the_worker_and_removes_the_scratch_folder(
+    bench, tiny_spatial_models, tmp_path, monkeypatch
+):
+    with panel_with(bench, tiny_spatial_models, tmp_path, monkeypatch) as (bench, widget):
         busy(bench, widget)
         pid, scratch = widget.logic.jobs.process.pid, widget.logic.jobs.scratch.folder
         start = time.monotonic()
@@ -147,9 +148,7 @@ def test_a_full_disk_is_named(panel, monkeypatch):
     section = explore(bench, widget, n=3)
     with monkeypatch.context() as context:
         context.setattr(widget.logic.jobs.scratch, "new", lambda suffix="": Path("/dev/full"))
-        bench.click(section.ui.denoiseButton)
-        job = section.job
-        finish(bench, job)
+        job = press(bench, section, section.ui.denoiseButton)
     assert job.state == "failed"
     assert "disk is full" in widget.panel.message.text
     assert "Free space" in widget.panel.message.text
@@ -167,8 +166,7 @@ def test_the_scratch_folder_swept_away_is_made_anew(panel):
 def test_few_slices_are_enough(panel, slices):
     bench, widget = panel
     section = explore(bench, widget, add_volume(ct(shape=(slices, 96, 96))), n=3)
-    bench.click(section.ui.sampleButton)
-    assert finish(bench, section.job).state == "done"
+    assert press(bench, section, section.ui.sampleButton).state == "done"
 
 
 def test_a_patch_at_the_border_is_moved_inside(panel):
@@ -209,9 +207,9 @@ def test_values_that_are_not_finite_are_named(panel):
     array = ct().astype(np.float32)
     array[1, 5, 5] = np.nan
     section = explore(bench, widget, add_volume(array))
-    bench.click(section.ui.denoiseButton)
-    finish(bench, section.job)
-    assert "NaN" in widget.panel.message.text
+    bench.wait(lambda: "NaN" in section.ui.placeLabel.text, 2, "the message")
+    assert not section.ui.denoiseButton.isEnabled()
+    assert "slice 1" in section.ui.placeLabel.text
     usable(bench, widget)
 
 
@@ -221,10 +219,7 @@ def test_a_model_set_that_is_damaged(panel):
     (folder,) = widget.logic.modelSets().values()
     (folder / "flows" / "yang-8-low.safetensors").write_bytes(b"")
     section.ui.countBox.setValue(3)
-    bench.click(section.ui.sampleButton)
-    job = section.job
-    finish(bench, job)
-    assert job.state == "failed"
+    assert press(bench, section, section.ui.sampleButton).state == "failed"
     assert "yang-8-low" in widget.panel.message.text
 
 

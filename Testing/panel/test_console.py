@@ -15,8 +15,8 @@ from CTInvarianceLib.errors import CTInvarianceError
 
 
 @pytest.fixture
-def console(tiny_spatial_models, tmp_path, monkeypatch):
-    with panel_with(tiny_spatial_models, tmp_path, monkeypatch) as (bench, _widget):
+def console(bench, tiny_spatial_models, tmp_path, monkeypatch):
+    with panel_with(bench, tiny_spatial_models, tmp_path, monkeypatch):
         yield bench, slicer.util.getModuleLogic("CTInvariance")
 
 
@@ -34,7 +34,8 @@ def test_denoise_blocks_and_returns_the_node(console, tiny_spatial_models):
 
 def test_simulate_low_dose(console):
     _, logic = console
-    low = logic.simulateLowDose(add_volume(ct(shape=(2, 64, 64))), dose=0.25)
+    square = np.diag([-1.5, -1.5, 3, 1])
+    low = logic.simulateLowDose(add_volume(ct(shape=(2, 64, 64)), matrix=square), dose=0.25)
     assert slicer.util.arrayFromVolume(low).shape == (2, 64, 64)
     assert low.GetAttribute("CTInvariance.dose") == "0.25"
     assert "25%" in low.GetName()

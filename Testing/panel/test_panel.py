@@ -12,22 +12,21 @@ pytest.importorskip("PySide6", reason="PySide6 is not installed")
 
 import qt_names
 import slicer
-from panel_bench import SIZE, add_volume, explore, finish, panel_with
+from panel_bench import SIZE, add_volume, explore, finish, panel_with, press
 
 LAYER, N = "8", 12
 
 
 @pytest.fixture
-def panel(tiny_spatial_models, tmp_path, monkeypatch):
-    with panel_with(tiny_spatial_models, tmp_path, monkeypatch) as (bench, widget):
+def panel(bench, tiny_spatial_models, tmp_path, monkeypatch):
+    with panel_with(bench, tiny_spatial_models, tmp_path, monkeypatch) as (bench, widget):
         yield bench, widget
 
 
 def sample(bench, widget, n=N, **settings):
     """Sample as people do; returns the section and the result."""
     section = explore(bench, widget, n=n, **settings)
-    bench.click(section.ui.sampleButton)
-    finish(bench, section.job)
+    press(bench, section, section.ui.sampleButton)
     return section, widget.panel.results.current
 
 
@@ -114,8 +113,7 @@ def test_scrub_play_pin_compare_and_back(panel):
 def test_denoising_from_the_panel(panel):
     bench, widget = panel
     section = explore(bench, widget, add_volume(name="Thorax"))
-    bench.click(section.ui.denoiseButton)
-    job = finish(bench, section.job)
+    job = press(bench, section, section.ui.denoiseButton)
     assert job.result.GetName() == "Thorax · yang denoised"
     assert slicer.util.arrayFromVolume(job.result).shape == (3, SIZE, SIZE)
     assert "ready" in widget.panel.message.text
