@@ -47,7 +47,7 @@ def panel_with(bench, models: Path, home: Path, monkeypatch):
     widget = bench.load_module("CTInvariance")
     bench.enter()
     try:
-        yield bench, widget
+        yield widget
         assert not bench.errors, bench.errors
     finally:
         bench.close()

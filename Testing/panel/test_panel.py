@@ -19,7 +19,7 @@ LAYER, N = "8", 12
 
 @pytest.fixture
 def panel(bench, tiny_spatial_models, tmp_path, monkeypatch):
-    with panel_with(bench, tiny_spatial_models, tmp_path, monkeypatch) as (bench, widget):
+    with panel_with(bench, tiny_spatial_models, tmp_path, monkeypatch) as widget:
         yield bench, widget
 
 

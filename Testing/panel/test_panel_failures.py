@@ -19,7 +19,7 @@ from panel_bench import add_volume, ct, explore, finish, panel_with, press
 
 @pytest.fixture
 def panel(bench, tiny_spatial_models, tmp_path, monkeypatch):
-    with panel_with(bench, tiny_spatial_models, tmp_path, monkeypatch) as (bench, widget):
+    with panel_with(bench, tiny_spatial_models, tmp_path, monkeypatch) as widget:
         yield bench, widget
 
 
@@ -96,7 +96,7 @@ def test_reloading_the_module_ends_its_worker(panel):
 def test_leaving_ends_the_worker_and_removes_the_scratch_folder(
     bench, tiny_spatial_models, tmp_path, monkeypatch
 ):
-    with panel_with(bench, tiny_spatial_models, tmp_path, monkeypatch) as (bench, widget):
+    with panel_with(bench, tiny_spatial_models, tmp_path, monkeypatch) as widget:
         busy(bench, widget)
         pid, scratch = widget.logic.jobs.process.pid, widget.logic.jobs.scratch.folder
         start = time.monotonic()
