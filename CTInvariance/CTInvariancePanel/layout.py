@@ -12,12 +12,12 @@ from .sliceviews import View, compositeOf, faceSlice, fitTo, sliceNodeOf
 from .window import SharedWindow
 
 VIEWS = {
-    "input": View("CTInvarianceLow", "L", "#6fa8dc"),
-    "denoised": View("CTInvarianceDenoised", "D", "#93c47d"),
-    "fullDose": View("CTInvarianceFull", "F", "#8e7cc3"),
-    "sample": View("CTInvarianceSample", "S", "#f6b26b"),
-    "mean": View("CTInvarianceMean", "M", "#ffd966"),
-    "std": View("CTInvarianceStd", "SD", "#e06666"),
+    "input": View("CTInvarianceLow", "Low dose", "#6fa8dc"),
+    "denoised": View("CTInvarianceDenoised", "Denoised", "#93c47d"),
+    "fullDose": View("CTInvarianceFull", "Full dose", "#8e7cc3"),
+    "sample": View("CTInvarianceSample", "Sample", "#f6b26b"),
+    "mean": View("CTInvarianceMean", "Mean", "#ffd966"),
+    "std": View("CTInvarianceStd", "Std", "#e06666"),
 }
 """By the role of the volume that a view shows."""
 
@@ -124,6 +124,6 @@ def _addLegend(std: Any, sliceNode: Any) -> None:
         return
     legend = logic.AddDefaultColorLegendDisplayNode(std)
     if legend is not None:
-        legend.SetTitleText("Standard deviation (HU)")
+        legend.SetTitleText("Std, HU")
         legend.SetLabelFormat("%.0f")
         legend.SetViewNodeIDs([sliceNode.GetID()])

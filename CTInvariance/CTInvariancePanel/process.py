@@ -119,9 +119,9 @@ class WorkerProcess:
             self._onLog(line)
 
     def _finished(self, process: Any) -> None:
-        self._read(process)
         if process is not self._process:
             return
+        self._read(process)
         self.heard()
         self._process = None
         crashed = process.exitStatus() == qt.QProcess.CrashExit

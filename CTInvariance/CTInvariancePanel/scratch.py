@@ -41,23 +41,21 @@ class Scratch:
         self._count += 1
         return self.folder / f"{self._count:05d}{suffix}"
 
-    def write(self, array: np.ndarray) -> Generator[None, None, Path]:
-        """Write an array as .npy in steps; the generator returns the path.
+    def write(self, hu: np.ndarray) -> Generator[None, None, Path]:
+        """Write HU as .npy in steps, as int16 or float32; the generator returns the path.
 
         Ordinary writes, not a memory map: a full disk is an error then, not a crash.
 
         Raises:
             OSError: the disk is full, or the folder is gone.
         """
-        path = self.new(".npy")
-        step = max(1, _CHUNK_BYTES // max(1, array[:1].nbytes))
+        path, dtype = self.new(".npy"), np.dtype("<i2" if hu.dtype == np.int16 else "<f4")
+        step = max(1, _CHUNK_BYTES // max(1, hu[:1].nbytes))
         with path.open("wb") as file:
-            descr = np.lib.format.dtype_to_descr(array.dtype)
-            np.lib.format.write_array_header_2_0(
-                file, {"descr": descr, "shape": array.shape, "fortran_order": False}
-            )
-            for first in range(0, len(array), step):
-                file.write(np.ascontiguousarray(array[first : first + step]).data)
+            header = {"descr": dtype.str, "shape": hu.shape, "fortran_order": False}
+            np.lib.format.write_array_header_2_0(file, header)
+            for first in range(0, len(hu), step):
+                file.write(np.ascontiguousarray(hu[first : first + step], dtype).data)
                 yield
         return path
 

@@ -86,8 +86,7 @@ def figuresOf(table: dict[str, Any]) -> dict[str, float]:
         "embeddingError": ("hu", "embedding_rmse"),
     }
     return {
-        key: float(f"{sum(part[group][name] for part in parts) / len(parts):.4g}")
-        for key, (group, name) in paths.items()
+        key: sum(part[group][name] for part in parts) / len(parts) for key, (group, name) in paths.items()
     }
 
 
@@ -98,6 +97,6 @@ def verdictOf(facts: dict[str, str]) -> Verdict:
 
 def figures(facts: dict[str, str]) -> str:
     """R with its floor and ceiling, and the spread, in one line."""
-    return _("R = {} ± {} (floor {}, ceiling {}) · spread {} HU · embedding error {} HU").format(
-        *(facts[key] for key in ("R", "RStd", "floor", "ceiling", "std", "embeddingError"))
-    )
+    return _(
+        "R = {:.3f} ± {:.3f} (floor {:.3g}, ceiling {:.3g}) · spread {:.1f} HU · embedding error {:.1f} HU"
+    ).format(*(float(facts[key]) for key in ("R", "RStd", "floor", "ceiling", "std", "embeddingError")))

@@ -126,3 +126,4 @@ class Modules:
             logic.SetMRMLApplicationLogic(application_logic)
             logic.SetMRMLScene(scene)
             setattr(self, name, CoreModule(name, logic))
+            application_logic.SetModuleLogic(name.capitalize(), logic)  # they find each other so

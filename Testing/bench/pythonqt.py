@@ -6,8 +6,10 @@ spin box, everything that a .ui file holds) behave alike. What PythonQt refuses 
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import inspect
+import sys
 
 from PySide6 import QtCore, QtGui, QtUiTools, QtWidgets
 from shiboken6 import Shiboken
@@ -21,6 +23,7 @@ METHODS = {("QLayout", "contentsMargins")}
 
 def patch() -> None:
     """Change PySide6's classes for the rest of this process."""
+    _keep_none()
     classes = [cls for module in MODULES for cls in vars(_loaded(module)).values() if inspect.isclass(cls)]
     objects = [cls for cls in classes if issubclass(cls, QtCore.QObject)]
     originals = {cls: dict(vars(cls)) for cls in objects}
@@ -40,6 +43,12 @@ def patch() -> None:
     QtCore.QIODevice.write = _bytes_only(QtCore.QIODevice.write)
     QtWidgets.QLayout.__bool__ = lambda self: self.count() > 0
     QtUiTools.QUiLoader.load = _without_attributes(QtUiTools.QUiLoader.load)
+
+
+def _keep_none() -> None:
+    """PySide6 6.12 gives None away with every call, which ends Python below 3.12, where None is counted."""
+    if sys.version_info < (3, 12):
+        ctypes.c_ssize_t.from_address(id(None)).value += 1 << 40
 
 
 def _loaded(module):

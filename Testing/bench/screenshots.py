@@ -17,6 +17,7 @@ from bench import start_bench  # noqa: E402 - the path comes first
 OUT = ROOT / "Resources" / "Screenshots"
 SLICES, SIZE, SPACING = 3, 256, (3.0, 1.5)
 ORIGIN = (-191.25, -191.25, 0.0)
+HEIGHT = 1120
 WIDTHS = {"panel": 440, "panel-narrow": 400}
 LAYOUT = 1320, 880
 
@@ -35,7 +36,7 @@ def phantoms_in_database(folder: Path):
         for number, dose in enumerate(("low", "full"), 1):
             write_series(
                 folder / "dicom" / kind / dose,
-                getattr(pair, f"{dose}_dose").hu,
+                getattr(pair, f"{dose}_dose").hu.clip(-1024, 3071),
                 origin=ORIGIN,
                 PixelSpacing=[SPACING[1]] * 2,
                 PatientID=f"PHANTOM-{seed}",
@@ -94,7 +95,7 @@ def main(models: Path, layer: str) -> None:
         use(bench, widget, layer)
         frame = slicer.modules.ctinvariance.widgetRepresentation()
         for name, width in WIDTHS.items():
-            frame.resize(width, frame.minimumSizeHint().height())
+            frame.resize(width, HEIGHT)
             bench.grab(frame, OUT / f"{name}.png")
         bench.render_layout(OUT / "compare.png", LAYOUT)
         bench.close()

@@ -76,7 +76,7 @@ class Bench:
         sys.excepthook = self._slot_raised
 
     def _fill_slicer(self) -> None:
-        from bench import application, layouts, parameters, qmrml_widgets, scripted
+        from bench import application, dicom_loading, layouts, parameters, qmrml_widgets, scripted
 
         if not isinstance(getattr(slicer, "mrmlScene", None), slicer.vtkMRMLScene):
             slicer.mrmlScene = slicer.vtkMRMLScene()
@@ -84,7 +84,7 @@ class Bench:
         slicer.modules = application.Modules(slicer.mrmlScene, slicer.app.applicationLogic())
         slicer.app.setLayoutManager(layouts.LayoutManager(slicer.mrmlScene, slicer.app.applicationLogic()))
         slicer.dicomDatabase = None
-        for part in (qmrml_widgets, scripted, parameters):
+        for part in (qmrml_widgets, scripted, parameters, dicom_loading):
             part.install()
         for widget in (*ctk_widgets.WIDGETS, *qmrml_widgets.WIDGETS):
             QUiLoader().registerCustomWidget(widget)  # so that .ui files find them

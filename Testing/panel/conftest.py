@@ -5,6 +5,8 @@ import sys
 import pytest
 from bench import start_bench
 
+PANEL, LIBRARY = ("CTInvariance", "CTInvariancePanel"), "CTInvarianceLib"
+
 
 @pytest.fixture
 def bench():
@@ -15,7 +17,14 @@ def bench():
     slicer.mrmlScene.Clear(0)
     for record in (started.messages, started.answers, started.errors, started.installed):
         record.clear()
-    modules = {name: module for name, module in sys.modules.items() if name.startswith("CTInvariance")}
+    library = _modules(LIBRARY)
     yield started
     # A reload makes a second copy of the library, which the other tests know nothing of.
-    sys.modules.update(modules)
+    if sys.modules.get(LIBRARY) is not library.get(LIBRARY):
+        for name in _modules(LIBRARY, *PANEL):
+            del sys.modules[name]
+        sys.modules.update(library)
+
+
+def _modules(*packages: str) -> dict:
+    return {name: module for name, module in sys.modules.items() if name.split(".")[0] in packages}

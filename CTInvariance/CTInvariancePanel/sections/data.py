@@ -29,6 +29,7 @@ class DataSection(Section):
         self._split: dict[str, str] = {}
         self._note = ""
         self._stepper: Stepper | None = None
+        self._sceneItem: Any = None
         super().__init__(panel, "Data", _("Data"), _("CT of the DICOM database and of the scene"))
 
     def setup(self) -> None:
@@ -50,6 +51,15 @@ class DataSection(Section):
         self._timer.setInterval(_QUIET_MS)
         self._timer.timeout.connect(self.refresh)
         self._database: Any = None
+        self._sceneTimer = qt.QTimer()
+        self._sceneTimer.setSingleShot(True)
+        self._sceneTimer.setInterval(_QUIET_MS)
+        self._sceneTimer.timeout.connect(self._showScene)
+        scene = slicer.mrmlScene
+        self._observers = [
+            scene.AddObserver(event, lambda caller, name: self._sceneTimer.start())
+            for event in (scene.NodeAddedEvent, scene.NodeRemovedEvent)
+        ]
         self._enable()
 
     def enter(self) -> None:
@@ -63,6 +73,10 @@ class DataSection(Section):
     def cleanup(self) -> None:
         """No more reading."""
         self._timer.stop()
+        self._sceneTimer.stop()
+        for tag in self._observers:
+            slicer.mrmlScene.RemoveObserver(tag)
+        self._observers = []
         if self._stepper is not None:
             self._stepper.stop()
         if self._database is not None:
@@ -123,7 +137,8 @@ class DataSection(Section):
         tree.clear()
         for patient in database.search(self.patients, self.ui.searchBox.text):
             self._addPatient(patient)
-        self._addScene()
+        self._sceneItem = None
+        self._showScene()
         tree.expandAll()
         for column in (_DOSE, _SLICES, _SPLIT):
             tree.resizeColumnToContents(column)
@@ -141,7 +156,12 @@ class DataSection(Section):
             for series in study.series:
                 branch.addChild(_seriesItem(series))
 
-    def _addScene(self) -> None:
+    def _showScene(self) -> None:
+        """List the volumes of the scene anew; what is ticked above stays so."""
+        tree = self.ui.tree
+        if self._sceneItem is not None:
+            tree.takeTopLevelItem(tree.indexOfTopLevelItem(self._sceneItem))
+            self._sceneItem = None
         volumes = [
             node
             for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
@@ -149,14 +169,14 @@ class DataSection(Section):
         ]
         if not volumes:
             return
-        top = _item([_("In the scene"), "", "", ""], "")
-        self.ui.tree.addTopLevelItem(top)
+        top = self._sceneItem = _item([_("In the scene"), "", "", ""], _("Volumes that are loaded"))
+        tree.addTopLevelItem(top)
         for node in volumes:
-            item = _item(
-                [node.GetName(), "", str(node.GetImageData().GetDimensions()[2]), ""], node.GetName()
-            )
+            slices = node.GetImageData().GetDimensions()[2]
+            item = _item([node.GetName(), "", str(slices), ""], node.GetName())
             item.setData(_NAME, qt.Qt.UserRole, f"{_VOLUME} {node.GetID()}")
             top.addChild(item)
+        top.setExpanded(True)
 
     def _load(self, item: Any) -> Any:
         """The volume node of an item, loaded where it is not yet; None for anything else."""
@@ -170,7 +190,6 @@ class DataSection(Section):
             return None
         self.panel.useVolume(node)
         self.panel.say(_("{} is loaded.").format(node.GetName()))
-        qt.QTimer.singleShot(0, self._show)  # not while the tree is telling of the click
         return node
 
     def _ticked(self) -> list[Any]:
@@ -189,7 +208,6 @@ class DataSection(Section):
             self.parameters.fullDoseVolume = node
             slicer.util.setSliceViewerLayers(background=job.result)
             self.panel.say(_("{} is ready.").format(job.result.GetName()))
-            self._show()
         else:
             self.panel.say(f"{job.title}: {round(100 * job.progress)} %" if not job.finished else job.title)
 

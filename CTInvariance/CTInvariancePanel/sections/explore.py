@@ -33,6 +33,7 @@ class ExploreSection(Section):
         self.description: dict[str, Any] | None = None
         self.patch: Patch | None = None
         self.job: Any = None
+        self.layersOf: dict[str, list[str]] = {}
         self._isCT = False
         self._tag: Any = None
         self._seen: tuple[Any, int] = (None, 0)

@@ -127,7 +127,7 @@ def _cells(result: Any) -> list[str]:
         facts.get("denoiser", ""),
         facts.get("layer", ""),
         dose,
-        facts.get("R", "…"),
-        facts.get("std", ""),
+        f"{float(facts['R']):.3f}" if "R" in facts else "…",
+        f"{float(facts['std']):.1f}" if "std" in facts else "…",
         facts.get("n", ""),
     ]
