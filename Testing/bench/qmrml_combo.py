@@ -8,7 +8,6 @@ import slicer
 import vtk
 from PySide6.QtCore import Property, Signal
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QWidget
-from shiboken6 import Shiboken
 
 DEFAULTS = {"noneEnabled": False, "noneDisplay": "None", "showHidden": False, "showChildNodeTypes": True}
 DEFAULTS |= dict.fromkeys(("addEnabled", "removeEnabled", "renameEnabled", "editEnabled"), True)
@@ -53,17 +52,17 @@ class qMRMLNodeComboBox(QWidget):
         self._fill()
 
     def _sceneChanged(self, caller, event):
-        if self._alive() and not caller.IsBatchProcessing():
+        if caller.IsBatchProcessing():
+            return
+        try:
             self._fill()
+        except RuntimeError:  # Qt has deleted it; in Slicer a deleted widget observes nothing any more
+            self._forget()
 
-    def _alive(self) -> bool:
-        """Whether Qt still has the widget; in Slicer a deleted one observes nothing any more."""
-        if Shiboken.isValid(self) and Shiboken.isValid(self._combo):
-            return True
+    def _forget(self):
         for observed, tag in [(self._scene, tag) for tag in self._tags] + self._node_tags:
             observed.RemoveObserver(tag)
         self._tags, self._node_tags = [], []
-        return False
 
     def _offered(self):
         if self._scene is None:
@@ -97,9 +96,11 @@ class qMRMLNodeComboBox(QWidget):
         self._select(current)
 
     def _renamed(self, caller, event):
-        if not self._alive():
+        try:
+            index = self._combo.findData(caller.GetID())
+        except RuntimeError:
+            self._forget()
             return
-        index = self._combo.findData(caller.GetID())
         if index >= 0 and self._combo.itemText(index) != caller.GetName():
             self._combo.setItemText(index, caller.GetName() or "")
 
