@@ -34,13 +34,17 @@ def _setUnits(node: Any) -> None:
 
 
 def _showLike(node: Any, inputNode: Any) -> None:
-    node.CreateDefaultDisplayNodes()
-    display, model = node.GetScalarVolumeDisplayNode(), inputNode.GetScalarVolumeDisplayNode()
+    model = inputNode.GetScalarVolumeDisplayNode()
     window, level = (model.GetWindow(), model.GetLevel()) if model is not None else SOFT_TISSUE
     if window <= 0:  # a display node that nobody has looked at yet
         window, level = SOFT_TISSUE
-    display.SetAutoWindowLevel(False)
+    display = node.GetScalarVolumeDisplayNode() or slicer.vtkMRMLScalarVolumeDisplayNode()
+    display.SetAutoWindowLevel(False)  # before it sees the image: a histogram of all voxels takes its time
     display.SetWindowLevel(window, level)
+    if display.GetScene() is None:
+        display.SetDefaultColorMap()
+        node.GetScene().AddNode(display)
+        node.SetAndObserveDisplayNodeID(display.GetID())
     if model is not None:
         display.SetInterpolate(model.GetInterpolate())
         display.SetAndObserveColorNodeID(model.GetColorNodeID())
