@@ -27,9 +27,10 @@ class Jobs:
     Args:
         library: folder in which CTInvarianceLib lies.
         log: gets lines for the log.
+        patience: factor of the times that the worker has to stop.
     """
 
-    def __init__(self, library: Path, log: Callable[[str], object]) -> None:
+    def __init__(self, library: Path, log: Callable[[str], object], patience: int = 1) -> None:
         self.log = log
         self.scratch = Scratch(slicer.app.temporaryPath)
         self.process = WorkerProcess(
@@ -38,6 +39,7 @@ class Jobs:
             onEvent=self._onEvent,
             onLog=log,
             onDeath=self._onDeath,
+            patience=patience,
         )
         self._running: dict[str, _Running] = {}
 

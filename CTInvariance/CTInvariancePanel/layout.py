@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import slicer
+from slicer.i18n import tr as _
 
 from .nodes import nodesOf
 from .results import SampleNodes
@@ -12,12 +13,12 @@ from .sliceviews import View, compositeOf, faceSlice, fitTo, sliceNodeOf
 from .window import SharedWindow
 
 VIEWS = {
-    "input": View("CTInvarianceLow", "Low dose", "#6fa8dc"),
-    "denoised": View("CTInvarianceDenoised", "Denoised", "#93c47d"),
-    "fullDose": View("CTInvarianceFull", "Full dose", "#8e7cc3"),
-    "sample": View("CTInvarianceSample", "Sample", "#f6b26b"),
-    "mean": View("CTInvarianceMean", "Mean", "#ffd966"),
-    "std": View("CTInvarianceStd", "Std", "#e06666"),
+    "input": View("CTInvarianceLow", _("Low dose"), "#6fa8dc"),
+    "denoised": View("CTInvarianceDenoised", _("Denoised"), "#93c47d"),
+    "fullDose": View("CTInvarianceFull", _("Full dose"), "#8e7cc3"),
+    "sample": View("CTInvarianceSample", _("Sample"), "#f6b26b"),
+    "mean": View("CTInvarianceMean", _("Mean"), "#ffd966"),
+    "std": View("CTInvarianceStd", _("Std"), "#e06666"),
 }
 """By the role of the volume that a view shows."""
 
@@ -124,6 +125,6 @@ def _addLegend(std: Any, sliceNode: Any) -> None:
         return
     legend = logic.AddDefaultColorLegendDisplayNode(std)
     if legend is not None:
-        legend.SetTitleText("Std, HU")
+        legend.SetTitleText(_("Std, HU"))
         legend.SetLabelFormat("%.0f")
         legend.SetViewNodeIDs([sliceNode.GetID()])

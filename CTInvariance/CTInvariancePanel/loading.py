@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import slicer
+from slicer.i18n import tr as _
 
 from .placing import placeBeside
 from .results import SampleNodes, link
@@ -33,7 +34,7 @@ def loadSamples(folder: str | Path, scene: Any = None, inputNode: Any = None) ->
     for name in _FILES:
         if not (folder / name).is_file():
             raise FileNotFoundError(
-                f"{folder / name} is missing. Choose a folder that `ctinvariance sample` wrote."
+                _("{} is missing. Choose a folder that `ctinvariance sample` wrote.").format(folder / name)
             )
     facts = _factsFrom(json.loads((folder / "table.json").read_text("utf-8")))
     title = titleOf(inputNode.GetName() if inputNode is not None else "", facts, scene)
@@ -71,5 +72,5 @@ def _read(scene: Any, nodeClass: str, storageClass: str, path: Path) -> Any:
     storage.SetFileName(str(path))
     node.SetAndObserveStorageNodeID(storage.GetID())
     if not storage.ReadData(node):
-        raise RuntimeError(f"Slicer cannot read {path}.")
+        raise RuntimeError(_("Slicer cannot read {}.").format(path))
     return node

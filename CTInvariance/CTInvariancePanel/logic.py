@@ -19,6 +19,7 @@ from . import database, layout, modelsets, samples, volumes, words
 from .job import Job
 from .jobs import Jobs
 from .patch import Patch
+from .process import PATIENCE
 from .samples import SampleNodes
 from .steps import Steps
 
@@ -304,7 +305,7 @@ class Logic:
             "resume": True,
         }
         if self._training is None:
-            self._training = Jobs(self._repository, self.log)
+            self._training = Jobs(self._repository, self.log, PATIENCE)
 
         def prepare() -> Steps:
             yield

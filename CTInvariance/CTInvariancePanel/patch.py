@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
+from slicer.i18n import tr as _
 
 from CTInvarianceLib.errors import VolumeError
 
@@ -58,7 +59,8 @@ class Patch:
         size = (count, rows, columns)
         if min(size) < 1:
             raise VolumeError(
-                f"a patch of {rows}×{columns} voxels is empty", hint="Choose sides of 1 or more."
+                _("a patch of {}×{} voxels is empty").format(rows, columns),
+                hint=_("Choose sides of 1 or more."),
             )
         if flexible:
             size = tuple(min(pair) for pair in zip(size, shape, strict=True))
@@ -68,9 +70,9 @@ class Patch:
             voxel = [round(float(x)) for x in worldToIJK(volumeNode, centerRAS)[::-1]]
         if not all(0 <= x < side for x, side in zip(voxel, shape, strict=True)):
             raise VolumeError(
-                "the point lies outside the volume",
+                _("the point lies outside the volume"),
                 where=volumeNode.GetName(),
-                hint="Choose a point inside the image, for instance with the crosshair in a slice view.",
+                hint=_("Choose a point inside the image, for instance with the crosshair in a slice view."),
             )
         return cls.at(volumeNode, [x - side // 2 for x, side in zip(voxel, size, strict=True)], size)
 
@@ -84,11 +86,11 @@ class Patch:
         shape = _shapeOf(volumeNode)
         if any(side > whole for side, whole in zip(size, shape, strict=True)):
             raise VolumeError(
-                "the volume of {} slices of {}×{} voxels is smaller than the patch of {} of {}×{}".format(
+                _("the volume of {} slices of {}×{} voxels is smaller than the patch of {} of {}×{}").format(
                     *shape, *size
                 ),
                 where=volumeNode.GetName(),
-                hint="Choose a smaller patch or another volume.",
+                hint=_("Choose a smaller patch or another volume."),
             )
         inside = [min(max(0, x), whole - side) for x, side, whole in zip(corner, size, shape, strict=True)]
         return cls(*inside, size[1], size[2], size[0], shifted=inside != list(corner))
@@ -103,7 +105,8 @@ class Patch:
         slices, rows, columns = _shapeOf(volumeNode)
         if not (count >= 1 and 0 <= slice <= slices - count):
             raise VolumeError(
-                f"there are slices 0 to {slices - 1}, not {count} from {slice} on", where=volumeNode.GetName()
+                _("there are slices 0 to {}, not {} from {} on").format(slices - 1, count, slice),
+                where=volumeNode.GetName(),
             )
         return cls(slice, 0, 0, rows, columns, count)
 

@@ -13,8 +13,10 @@ from typing import Any
 import qt
 from slicer.i18n import tr as _
 
-ASK_MS, TERMINATE_MS = 5000, 2000
-"""How long a worker that is asked to stop has; how long after SIGTERM the tree is killed."""
+ASK_MS, TERMINATE_MS, QUIT_MS = 5000, 2000, 300
+"""How long a worker that is asked to stop has; how long after SIGTERM, or at the end, until its tree is killed."""
+PATIENCE = 15
+"""Times as long for a worker that trains, since it saves what it has reached."""
 
 Listener = Callable[[dict[str, Any]], object]
 
@@ -28,6 +30,7 @@ class WorkerProcess:
         onEvent: gets every event of every job.
         onLog: gets every line that the worker writes to its standard error.
         onDeath: called with a sentence when the process ends although nobody stopped it.
+        patience: factor of all times that the worker has to stop.
     """
 
     def __init__(
@@ -38,9 +41,11 @@ class WorkerProcess:
         onEvent: Listener,
         onLog: Callable[[str], object],
         onDeath: Callable[[str], object],
+        patience: int = 1,
     ) -> None:
         self._library, self._scratch = library, scratch
         self._onEvent, self._onLog, self._onDeath = onEvent, onLog, onDeath
+        self._patience = patience
         self._process: Any = None
         self._escalation: Any = None
         self._lastWords: list[str] = []
@@ -65,7 +70,7 @@ class WorkerProcess:
         """Ask the worker to stop a job; terminate it, then kill its whole tree, if it does not listen."""
         if self.running:
             self.send(command="cancel", job=job)
-            self._after(ASK_MS, self._terminate)
+            self._after(ASK_MS * self._patience, self._terminate)
 
     def heard(self) -> None:
         """The cancelled job has ended: no need to be rude."""
@@ -73,15 +78,16 @@ class WorkerProcess:
             self._escalation.stop()
             self._escalation = None
 
-    def stop(self, patience_ms: int = 300) -> None:
-        """End the process now; blocks for `patience_ms` at most before the tree is killed."""
+    def stop(self) -> None:
+        """End the process; blocks until it has ended, or its patience has and the tree is killed."""
         self.heard()
         process, self._process = self._process, None  # from here on its end is no surprise
         if process is None or process.state() == qt.QProcess.NotRunning:
             return
-        process.write(b'{"command": "quit"}\n')
-        process.closeWriteChannel()
-        if not process.waitForFinished(patience_ms):
+        if self._patience == 1:
+            process.write(b'{"command": "quit"}\n')
+        process.closeWriteChannel()  # without "quit" it finishes its step, and saves
+        if not process.waitForFinished(QUIT_MS * self._patience):
             killTree(process)
             process.waitForFinished(1000)
 
@@ -146,7 +152,7 @@ class WorkerProcess:
         if self.running:
             self._onLog(_("The worker does not answer; terminating it."))
             process = self._process
-            self._after(TERMINATE_MS, lambda: killTree(process))
+            self._after(TERMINATE_MS * self._patience, lambda: killTree(process))
             process.terminate()
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import slicer
+from slicer.i18n import tr as _
 
 from CTInvarianceLib.errors import VolumeError
 
@@ -69,7 +70,9 @@ def pinSample(nodes: SampleNodes, index: int) -> Any:
     """
     count = nodes.sequence.GetNumberOfDataNodes()
     if not 0 <= index < count:
-        raise VolumeError(f"there are samples 0 to {count - 1}, not {index}", where=nodes.sequence.GetName())
+        raise VolumeError(
+            _("there are samples 0 to {}, not {}").format(count - 1, index), where=nodes.sequence.GetName()
+        )
     array = slicer.util.arrayFromVolume(nodes.sequence.GetNthDataNode(index))
     facts = {**factsOf(nodes.browser), "kind": "sample", "sample": index}
     return runAll(addVolume(nodes.sample, array, f"{nodes.sample.GetName()} {index}", facts))

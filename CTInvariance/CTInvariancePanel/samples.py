@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import slicer
+from slicer.i18n import tr as _
 
 from CTInvarianceLib.errors import VolumeError
 
@@ -87,7 +88,9 @@ def _sequenceOf(
     sequence = slicer.vtkMRMLSequenceNode()
     nameIndex(sequence)
     if not len(images):
-        raise VolumeError("there are no samples", where=inputNode.GetName(), hint="Ask for one or more.")
+        raise VolumeError(
+            _("there are no samples"), where=inputNode.GetName(), hint=_("Ask for one or more.")
+        )
     for index, values in enumerate(images):
         image = yield from imageOf(fitting(inputNode, values, patch))
         item = newVolume(inputNode, image, patch)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import slicer
+from slicer.i18n import tr as _
 
 from CTInvarianceLib.errors import VolumeError
 
@@ -20,28 +21,32 @@ def requireCT(volumeNode: Any) -> None:
         VolumeError: no volume, an empty one, a label map, colours, NaN or infinite values, another modality.
     """
     if volumeNode is None:
-        raise VolumeError("no volume is chosen", hint="Load a CT scan and choose it.")
+        raise VolumeError(_("no volume is chosen"), hint=_("Load a CT scan and choose it."))
     name = volumeNode.GetName()
     if volumeNode.IsA("vtkMRMLLabelMapVolumeNode"):
-        raise VolumeError("this is a label map, not an image", where=name, hint="Choose the CT scan itself.")
+        raise VolumeError(
+            _("this is a label map, not an image"), where=name, hint=_("Choose the CT scan itself.")
+        )
     if not volumeNode.IsA("vtkMRMLScalarVolumeNode"):
-        raise VolumeError("this is no volume", where=name, hint="Choose a CT scan.")
+        raise VolumeError(_("this is no volume"), where=name, hint=_("Choose a CT scan."))
     image = volumeNode.GetImageData()
     if image is None or not image.GetNumberOfPoints() or image.GetPointData().GetScalars() is None:
-        raise VolumeError("the volume is empty", where=name, hint="Load it again, or choose another one.")
+        raise VolumeError(
+            _("the volume is empty"), where=name, hint=_("Load it again, or choose another one.")
+        )
     components = image.GetNumberOfScalarComponents()
     if components != 1:
         raise VolumeError(
-            f"the voxels have {components} values each, a CT scan has one",
+            _("the voxels have {} values each, a CT scan has one").format(components),
             where=name,
-            hint="Choose a CT scan.",
+            hint=_("Choose a CT scan."),
         )
     modality = modalityOf(volumeNode)
     if modality not in {"", "CT"}:
         raise VolumeError(
-            f"the volume is of modality {modality}, not CT",
+            _("the volume is of modality {}, not CT").format(modality),
             where=name,
-            hint="The method needs Hounsfield units: choose a CT scan.",
+            hint=_("The method needs Hounsfield units: choose a CT scan."),
         )
     _requireFinite(volumeNode)
 
@@ -53,9 +58,9 @@ def _requireFinite(volumeNode: Any) -> None:
     for k, slice_ in enumerate(array):  # slice by slice: no mask as large as the volume
         if not np.isfinite(slice_).all():
             raise VolumeError(
-                f"slice {k} has values that are NaN or infinite",
+                _("slice {} has values that are NaN or infinite").format(k),
                 where=volumeNode.GetName(),
-                hint="Replace them by HU, for instance -1024 outside the scanned circle.",
+                hint=_("Replace them by HU, for instance -1024 outside the scanned circle."),
             )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import slicer
+from slicer.i18n import tr as _
 
 from CTInvarianceLib.errors import VolumeError
 
@@ -42,7 +43,8 @@ def slicesHU(volumeNode: Any, first: int | None = None, count: int | None = None
     count = len(array) - first if count is None else count
     if not (first >= 0 and 1 <= count <= len(array) - first):
         raise VolumeError(
-            f"there are slices 0 to {len(array) - 1}, not {count} from {first} on", where=volumeNode.GetName()
+            _("there are slices 0 to {}, not {} from {} on").format(len(array) - 1, count, first),
+            where=volumeNode.GetName(),
         )
     return array[first : first + count]
 
@@ -100,7 +102,8 @@ def fitting(inputNode: Any, array: np.ndarray, patch: Any = None) -> np.ndarray:
     shape = (k, j, i) if patch is None else patch.shape
     if array.shape not in (shape, shape[1:] if shape[0] == 1 else shape):
         raise VolumeError(
-            f"values of shape {array.shape} do not fit a place of {shape}", where=inputNode.GetName()
+            _("values of shape {} do not fit a place of {}").format(array.shape, shape),
+            where=inputNode.GetName(),
         )
     return array.reshape(shape)
 
@@ -123,8 +126,8 @@ def requireScene(node: Any) -> Any:
     """
     if node.GetScene() is None:
         raise VolumeError(
-            "the volume has been removed from the scene meanwhile",
+            _("the volume has been removed from the scene meanwhile"),
             where=node.GetName(),
-            hint="Load it again, then repeat.",
+            hint=_("Load it again, then repeat."),
         )
     return node.GetScene()

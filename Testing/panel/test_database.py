@@ -16,8 +16,6 @@ from CTInvarianceLib.errors import DataError, DicomError
 from CTInvarianceLib.pairs import find_pairs
 
 slicer = pytest.importorskip("slicer", reason="slicer-core is not installed")
-if "slicer.i18n" not in sys.modules:
-    sys.modules["slicer.i18n"] = types.SimpleNamespace(tr=lambda text: text)
 PANEL = str(Path(__file__).parents[2] / "CTInvariance")
 sys.path.insert(0, PANEL)
 database = pytest.importorskip("CTInvariancePanel.database")

@@ -18,8 +18,6 @@ from pathlib import Path
 import pytest
 
 slicer = pytest.importorskip("slicer", reason="slicer-core is not installed")
-if "slicer.i18n" not in sys.modules:
-    sys.modules["slicer.i18n"] = types.SimpleNamespace(tr=lambda text: text)
 REPOSITORY = Path(__file__).parents[2]
 sys.path.insert(0, str(REPOSITORY / "CTInvariance"))
 install = pytest.importorskip("CTInvariancePanel.install")
