@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+import qt
 import slicer
 from slicer.i18n import tr as _
 from slicer.ScriptedLoadableModule import (
@@ -30,6 +31,7 @@ class CTInvariance(ScriptedLoadableModule):
         parent.title = _("CT Invariance")
         parent.categories = ["Quantification"]
         parent.dependencies = ["DICOM"]
+        parent.icon = qt.QIcon(str(_ROOT / "Resources" / "Icons" / "CTInvariance.png"))
         parent.contributors = ["The CTInvariance developers"]
         parent.helpText = _(
             "Shows what a CT denoising network ignores: images that its layers cannot tell apart."

@@ -64,7 +64,7 @@ class Bench:
 
     def __init__(self, offscreen: bool):
         self.offscreen, self.errors, self.installed, self.widget = offscreen, [], [], None
-        self.folder = tempfile.TemporaryDirectory(prefix="bench-")
+        self.folder = tempfile.TemporaryDirectory(prefix="bench ä ")
         self.application = QApplication.instance() or QApplication([])
         self._boxes = boxes.Boxes(modal=not offscreen)
         self.messages, self.answers = self._boxes.messages, self._boxes.answers

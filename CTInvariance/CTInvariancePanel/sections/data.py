@@ -51,6 +51,7 @@ class DataSection(Section):
         self._timer.setInterval(_QUIET_MS)
         self._timer.timeout.connect(self.refresh)
         self._database: Any = None
+        self._onDatabase = self._databaseChanged  # one object, so that it can be disconnected
         self._sceneTimer = qt.QTimer()
         self._sceneTimer.setSingleShot(True)
         self._sceneTimer.setInterval(_QUIET_MS)
@@ -67,7 +68,7 @@ class DataSection(Section):
         db = getattr(slicer, "dicomDatabase", None)
         if db is not None and db is not self._database:
             self._database = db
-            db.connect("databaseChanged()", self._timer.start)
+            db.connect("databaseChanged()", self._onDatabase)
         self.refresh()
 
     def cleanup(self) -> None:
@@ -80,7 +81,7 @@ class DataSection(Section):
         if self._stepper is not None:
             self._stepper.stop()
         if self._database is not None:
-            self._database.disconnect("databaseChanged()", self._timer.start)
+            self._database.disconnect("databaseChanged()", self._onDatabase)
             self._database = None
 
     def refresh(self) -> None:
@@ -103,6 +104,9 @@ class DataSection(Section):
         if node is not None:
             job = self.logic.simulateLowDose(node, dose=self.ui.doseBox.value, wait=False)
             job.whenChanged(lambda job: self._onSimulated(job, node))
+
+    def _databaseChanged(self) -> None:
+        self._timer.start()
 
     def _onRead(self, patients: tuple[PatientRow, ...]) -> None:
         self._stepper, self.patients = None, patients
