@@ -57,10 +57,10 @@ def panel_with(bench, models: Path, home: Path, monkeypatch):
 def press(bench, section, button):
     """Click a button of Explore and wait until what it began has ended; returns the job."""
     jobs = []
-    follow = section._follow
-    section._follow = lambda job: (jobs.append(job), follow(job))
+    follow = section.follow
+    section.follow = lambda job, show: (jobs.append(job), follow(job, show))
     bench.click(button)
-    del section._follow
+    del section.follow
     return finish(bench, jobs[0]) if jobs else None
 
 

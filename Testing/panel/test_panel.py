@@ -186,3 +186,36 @@ def test_screenshots_are_of_this_panel():
     """The pictures in the README exist."""
     folder = Path(__file__).parents[2] / "Resources" / "Screenshots"
     assert {"panel.png", "compare.png"} <= {path.name for path in folder.iterdir()}
+
+
+def test_setup_names_the_device_and_what_is_missing(panel, monkeypatch):
+    from CTInvariancePanel import install
+
+    bench, widget = panel
+    setup = widget.panel.setup
+    assert setup.button.collapsed
+    setup.button.collapsed = False
+    bench.click(setup.ui.checkButton)
+    bench.wait(lambda: "torch" in setup.ui.deviceLabel.text, 60, "the device")
+    assert not setup.ui.installButton.isVisible()
+    lacking = install.Requirement("monai", ">=99", "", False, "networks")
+    monkeypatch.setattr(install, "check", lambda: [lacking])
+    bench.click(setup.ui.checkButton)
+    assert "✗ <b>monai</b> missing" in setup.ui.requirementsLabel.text
+    bench.answers.append(False)
+    bench.click(setup.ui.installButton)
+    assert widget.panel.message.text == "Nothing was installed."
+
+
+def test_the_log_can_be_copied_and_is_capped(panel):
+    bench, widget = panel
+    log = widget.panel.log
+    for number in range(2100):
+        widget.logic.log(f"line {number}")
+    assert len(widget.logic.logText.splitlines()) == 2000
+    assert log.ui.logText.blockCount == 2000
+    log.button.collapsed = False
+    bench.click(log.ui.copyButton)
+    import qt
+
+    assert qt.QApplication.clipboard().text().endswith("line 2099")

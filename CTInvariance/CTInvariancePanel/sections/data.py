@@ -11,7 +11,6 @@ from slicer.i18n import tr as _
 from CTInvarianceLib.errors import DataError
 
 from .. import database
-from ..job import DONE, FAILED
 from ..rows import PatientRow, SeriesRow
 from ..steps import Stepper
 from .section import Section
@@ -99,11 +98,16 @@ class DataSection(Section):
             item.setCheckState(_NAME, qt.Qt.Unchecked)
 
     def simulate(self) -> None:
-        """A low-dose volume of the selected series or volume."""
+        """A low-dose volume of the selected series or volume, which becomes its full-dose partner."""
+        if self.panel.explore.job is not None:
+            raise DataError(_("other work is still going on"), hint=_("Wait for it, or cancel it."))
         node = self._load(self.ui.tree.selectedItems()[0])
-        if node is not None:
-            job = self.logic.simulateLowDose(node, dose=self.ui.doseBox.value, wait=False)
-            job.whenChanged(lambda job: self._onSimulated(job, node))
+        job = self.logic.simulateLowDose(node, dose=self.ui.doseBox.value, wait=False)
+        self.panel.explore.follow(job, lambda low: self._usePair(low, node))
+
+    def _usePair(self, low: Any, full: Any) -> None:
+        self.parameters.fullDoseVolume = full
+        self.panel.useVolume(low)
 
     def _databaseChanged(self) -> None:
         self._timer.start()
@@ -203,17 +207,6 @@ class DataSection(Section):
         selected = [item for item in self.ui.tree.selectedItems() if item.data(_NAME, qt.Qt.UserRole)]
         self.ui.loadButton.setEnabled(bool(selected or self._ticked()))
         self.ui.simulateButton.setEnabled(len(selected) == 1)
-
-    def _onSimulated(self, job: Any, node: Any) -> None:
-        if job.state == FAILED:
-            self.panel.showError(str(job.error))
-        elif job.state == DONE:
-            self.parameters.inputVolume = job.result
-            self.parameters.fullDoseVolume = node
-            slicer.util.setSliceViewerLayers(background=job.result)
-            self.panel.say(_("{} is ready.").format(job.result.GetName()))
-        else:
-            self.panel.say(f"{job.title}: {round(100 * job.progress)} %" if not job.finished else job.title)
 
 
 def _item(texts: list[str], tip: str) -> Any:

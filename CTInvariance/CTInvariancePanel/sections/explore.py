@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import qt
@@ -111,6 +112,7 @@ class ExploreSection(Section):
         self.description = None
         if name:
             self.parameters.models = name
+        if name and self.panel.setup.complete:
             self.attempt(lambda: self.logic.describe(name, wait=False).whenChanged(self._onDescribed))
         self._fillDenoisers(self._trained(name))
 
@@ -273,7 +275,8 @@ class ExploreSection(Section):
     def denoise(self) -> None:
         """Denoise the whole volume."""
         p = self.parameters
-        self._follow(self.logic.denoise(p.inputVolume, p.denoiser, models=p.models, wait=False))
+        job = self.logic.denoise(p.inputVolume, p.denoiser, models=p.models, wait=False)
+        self.follow(job, lambda node: slicer.util.setSliceViewerLayers(background=node))
 
     def sample(self) -> None:
         """Sample at the patch."""
@@ -281,23 +284,28 @@ class ExploreSection(Section):
             return
         p = self.parameters
         self.ui.verdictLabel.setVisible(False)
-        self._follow(
-            self.logic.sampleInvariances(
-                p.inputVolume,
-                denoiser=p.denoiser,
-                layer=p.layer,
-                count=p.count,
-                models=p.models,
-                domain=p.domain,
-                seed=p.seed,
-                patch=self.patch,
-                fullDoseNode=p.fullDoseVolume,
-                wait=False,
-            )
+        job = self.logic.sampleInvariances(
+            p.inputVolume,
+            denoiser=p.denoiser,
+            layer=p.layer,
+            count=p.count,
+            models=p.models,
+            domain=p.domain,
+            seed=p.seed,
+            patch=self.patch,
+            fullDoseNode=p.fullDoseVolume,
+            wait=False,
         )
+        self.follow(job, self._showSamples)
 
-    def _follow(self, job: Any) -> None:
-        self.job, self._shown = job, False
+    def follow(self, job: Any, show: Callable[[Any], object]) -> None:
+        """Let people see how far a job is, and cancel it.
+
+        Args:
+            job: the only one of the panel at this time.
+            show: gets the result as soon as there is one.
+        """
+        self.job, self._show, self._shown = job, show, False
         self.panel.say("")
         job.whenChanged(self._onJob)
         self._showJob()
@@ -311,12 +319,9 @@ class ExploreSection(Section):
             self._conclude(job)
         self._showJob()
 
-    def _show(self, result: Any) -> None:
-        if hasattr(result, "browser"):
-            self.panel.results.refresh(select=result)
-            self.panel.results.compare()
-        else:
-            slicer.util.setSliceViewerLayers(background=result)
+    def _showSamples(self, result: Any) -> None:
+        self.panel.results.refresh(select=result)
+        self.panel.results.compare()
 
     def _conclude(self, job: Any) -> None:
         if job.state == FAILED:

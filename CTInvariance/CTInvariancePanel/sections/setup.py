@@ -30,6 +30,8 @@ class SetupSection(Section):
         install.clearResume(slicer.app.settings())  # before: what is installed now may need a restart again
         if pending and not self.complete:
             self.attempt(self.install)
+        elif self.complete and not self.ui.deviceLabel.text:
+            self.attempt(self._askDevice)
 
     @property
     def complete(self) -> bool:
@@ -53,8 +55,10 @@ class SetupSection(Section):
     def check(self) -> None:
         """Look again, and ask the worker what it computes on."""
         self.refresh()
-        if not self.complete:
-            return
+        if self.complete:
+            self._askDevice()
+
+    def _askDevice(self) -> None:
         self.ui.deviceLabel.setText(_("Asking the worker…"))
         self.logic.device(wait=False).whenChanged(self._onDevice)
 
@@ -70,6 +74,7 @@ class SetupSection(Section):
         self.panel.say(message)
         self.refresh()
         self.button.collapsed = self.complete
+        self.panel.explore.refreshModels()
 
     def _onDevice(self, job: Any) -> None:
         if job.error is not None:
