@@ -72,7 +72,8 @@ class Panel:
     def showError(self, text: str) -> None:
         """Tell what went wrong, where one looks, without a box that must be clicked away."""
         self.logic.log(text)
-        self._tell(text[:1].upper() + text[1:], "background: #f8d7da; color: #5c1a21; padding: 6px; border-radius: 3px;")
+        sentence = text[:1].upper() + text[1:]
+        self._tell(sentence, "background: #f8d7da; color: #5c1a21; padding: 6px; border-radius: 3px;")
 
     def useVolume(self, node: Any) -> None:
         """Make a volume the one that is explored, and show it."""
