@@ -40,7 +40,6 @@ class Logic:
         self._logListeners: list[Callable[[str], object]] = []
         self.jobs = Jobs(repository, self.log)
         self._training: Jobs | None = None
-        self._descriptions: dict[tuple[Path, float], dict[str, Any]] = {}
 
     # What there is
 
@@ -78,36 +77,14 @@ class Logic:
         """
         folder = modelsets.resolve(models, self._shipped)
         read_manifest(folder)  # what is wrong with it is said at once
-        key = folder, (folder / "models.json").stat().st_mtime
-
-        def prepare() -> Steps:
-            yield
-            return {"models": str(folder)}
-
-        def finish(event: dict[str, Any]) -> Steps:
-            yield
-            self._descriptions[key] = event
-            return event
-
-        if wait and key in self._descriptions:
-            return self._descriptions[key]
-        return self._start(_("Reading {}").format(folder.name), "describe", prepare, finish, wait=wait)
+        return self._ask(_("Reading {}").format(folder.name), "describe", {"models": str(folder)}, wait=wait)
 
     def device(self, *, wait: bool = True) -> Any:
         """What the worker computes on: device, its name, memory, torch's version.
 
         Example: `logic.device()["device"]`
         """
-
-        def prepare() -> Steps:
-            yield
-            return {}
-
-        def finish(event: dict[str, Any]) -> Steps:
-            yield
-            return event
-
-        return self._start(_("Looking at the device"), "device", prepare, finish, wait=wait)
+        return self._ask(_("Looking at the device"), "device", {}, wait=wait)
 
     # What is done with volumes
 
@@ -295,7 +272,7 @@ class Logic:
         Args:
             config: name of a preset, or a configuration.
             pairs: of `logic.pairs()`.
-            outputFolder: of the model set.
+            outputFolder: of the model set; `job.result["out"]` in the end.
         """
         series = [each for pair in pairs for each in (pair.low_dose, pair.full_dose) if each is not None]
         request = {
@@ -307,15 +284,7 @@ class Logic:
         if self._training is None:
             self._training = Jobs(self._repository, self.log, PATIENCE)
 
-        def prepare() -> Steps:
-            yield
-            return request
-
-        def finish(event: dict[str, Any]) -> Steps:
-            yield
-            return Path(event["out"])
-
-        return self._training.submit(_("Training"), "train", prepare, finish)
+        return self._ask(_("Training"), "train", request, jobs=self._training, wait=False)
 
     # Log, end
 
@@ -346,6 +315,22 @@ class Logic:
             self._training = None
 
     # Parts
+
+    def _ask(
+        self, title: str, command: str, request: dict[str, Any], *, jobs: Jobs | None = None, wait: bool
+    ) -> Any:
+        """A job whose request takes no preparation, and whose result is the worker's as it is."""
+
+        def prepare() -> Steps:
+            yield
+            return request
+
+        def finish(event: dict[str, Any]) -> Steps:
+            yield
+            return event
+
+        job = (jobs or self.jobs).submit(title, command, prepare, finish)
+        return job.wait() if wait else job
 
     def _start(
         self,
