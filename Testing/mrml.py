@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import slicer
 import vtk
-
-PANEL = str(Path(__file__).resolve().parents[1] / "CTInvariance")
-if PANEL not in sys.path:
-    sys.path.insert(0, PANEL)
 
 SHAPE = 7, 40, 52
 AXIAL = np.array([[-0.7, 0, 0, 31.5], [0, -0.7, 0, -12.25], [0, 0, 3, -205.0], [0, 0, 0, 1]])

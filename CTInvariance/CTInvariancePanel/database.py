@@ -20,6 +20,7 @@ from CTInvarianceLib.errors import DataError, DicomError
 from CTInvarianceLib.pairs import CTSeries, SeriesPair, pair_series
 from CTInvarianceLib.partition import split_patients
 
+from .gradual import runAll
 from .reading import numberOf, readPatient, textOf
 from .rows import PatientRow, SeriesRow, StudyRow, matches, search
 
@@ -60,12 +61,7 @@ def readInSteps(db: Any) -> Generator[None, None, tuple[PatientRow, ...]]:
 
 def readPatients(db: Any) -> tuple[PatientRow, ...]:
     """The same at once: a second for a thousand series."""
-    steps = readInSteps(db)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            return end.value
+    return runAll(readInSteps(db))
 
 
 def pairsOf(patients: Iterable[PatientRow], db: Any = None) -> list[SeriesPair]:

@@ -11,8 +11,9 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
+from CTInvarianceLib import __version__
 from CTInvarianceLib.errors import VolumeError
-from CTInvarianceLib.manifest import read_manifest
+from CTInvarianceLib.manifest import configuration, read_manifest
 from CTInvarianceLib.pairs import SeriesPair
 
 from . import database, layout, modelsets, samples, volumes, words
@@ -24,6 +25,7 @@ from .samples import SampleNodes
 from .steps import Steps
 
 LOG_LINES = 2000
+_PROGRAM = f"CTInvariance {__version__}"
 
 
 class Logic:
@@ -105,7 +107,7 @@ class Logic:
                 _("a dose of {} is no fraction of the original").format(dose),
                 hint=_("Choose more than 0 and at most 1."),
             )
-        facts = {"kind": "low dose", "dose": dose, "seed": seed}
+        facts = {"program": _PROGRAM, "kind": "low dose", "dose": dose, "seed": seed}
         name = _("{} · {:.0%} dose").format(volumeNode.GetName(), dose)
 
         def prepare() -> Steps:
@@ -131,7 +133,13 @@ class Logic:
         """
         volumes.requireCT(volumeNode)
         folder = self._modelsWith(models, denoiser)
-        facts = {"kind": "denoised", "models": folder.name, "modelsFolder": str(folder), "denoiser": denoiser}
+        facts = {
+            "program": _PROGRAM,
+            "kind": "denoised",
+            "models": folder.name,
+            "modelsFolder": str(folder),
+            "denoiser": denoiser,
+        }
         name = _("{} · {} denoised").format(volumeNode.GetName(), denoiser)
 
         def prepare() -> Steps:
@@ -193,10 +201,11 @@ class Logic:
         if count < 1:
             raise VolumeError(_("{} samples cannot be drawn").format(count), hint=_("Ask for one or more."))
         if patch is None:
-            trained = read_manifest(folder)["config"]["embedding"]["patch_size"]
+            trained = configuration(read_manifest(folder), folder).embedding.patch_size
             rows, columns = (size or trained,) * 2 if not isinstance(size, Sequence) else size
             patch = Patch.around(volumeNode, center, rows, columns)
         facts = {
+            "program": _PROGRAM,
             "models": folder.name,
             "modelsFolder": str(folder),
             "denoiser": denoiser,

@@ -9,7 +9,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from CTInvarianceLib.errors import ModelsError
-from CTInvarianceLib.manifest import MANIFEST, read_manifest
+from CTInvarianceLib.manifest import MANIFEST, configuration, read_manifest
 
 _FOLDERS = "CTInvariance/ModelFolders"
 STARTER = "starter"
@@ -79,8 +79,8 @@ def denoisersOf(folder: Path) -> dict[str, list[str]]:
     Raises:
         ModelsError: see `read_manifest`.
     """
-    denoisers: dict[str, Any] = read_manifest(folder)["config"]["denoisers"]
-    return {name: list(settings["layers"]) for name, settings in denoisers.items()}
+    denoisers = configuration(read_manifest(folder), folder).denoisers
+    return {name: list(settings.layers) for name, settings in denoisers.items()}
 
 
 def _setsIn(folder: Path) -> list[Path]:
@@ -97,6 +97,15 @@ def _remembered() -> list[Path]:
 
 def _settings() -> Any:
     return slicer.app.settings()
+
+
+def stateOf(folder: Path) -> tuple[Path, int]:
+    """The folder and when its manifest was last written: another value after another training.
+
+    Raises:
+        OSError: the manifest is gone.
+    """
+    return folder, (folder / MANIFEST).stat().st_mtime_ns
 
 
 def require(folder: Path, denoiser: str, layer: str | None = None) -> None:

@@ -22,7 +22,7 @@ class View:
 
     Attributes:
         tag: by which the layout and the scene know it.
-        label: one or two letters on its bar.
+        label: what its bar says.
         colour: of its bar.
     """
 

@@ -1,16 +1,16 @@
 """The bench for the tests here."""
 
 import importlib.util
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-if importlib.util.find_spec("slicer") and importlib.util.find_spec("PySide6"):
+if importlib.util.find_spec("slicer"):  # no wheel for every machine: the tests then skip, and say so
     from bench import start_bench
 
     start_bench()  # it makes the modules that Slicer has and slicer-core lacks
-else:
-    collect_ignore_glob = ["*"]  # slicer-core has no wheel for this machine
 
 PANEL, LIBRARY = ("CTInvariance", "CTInvariancePanel"), "CTInvarianceLib"
 
@@ -31,6 +31,39 @@ def bench():
         for name in _modules(LIBRARY, *PANEL):
             del sys.modules[name]
         sys.modules.update(library)
+
+
+@pytest.fixture
+def scene():
+    """A scene of its own."""
+    import slicer
+
+    return slicer.vtkMRMLScene()
+
+
+@pytest.fixture
+def node(scene):
+    """A CT volume in it."""
+    import mrml
+
+    return mrml.volume(scene)
+
+
+@pytest.fixture
+def brought_in():
+    """Which of some modules a statement imports, in a fresh Python that has the panel but no Qt."""
+    path = str(Path(__file__).parents[2] / "CTInvariance")
+
+    def after(statement: str, names: tuple[str, ...]) -> str:
+        code = (
+            "import sys, types; sys.modules['slicer.i18n'] = types.SimpleNamespace(tr=str);"
+            f"sys.path.insert(0, {path!r}); {statement};"
+            f"print([name for name in {names!r} if name in sys.modules])"
+        )
+        run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        return run.stdout.strip()
+
+    return after
 
 
 def _modules(*packages: str) -> dict:

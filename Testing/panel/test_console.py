@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 pytest.importorskip("slicer", reason="slicer-core is not installed")
-pytest.importorskip("PySide6", reason="PySide6 is not installed")
 
 import slicer
 from panel_bench import SIZE, SLICES, add_volume, ct, finish, panel_with
@@ -30,6 +29,7 @@ def test_denoise_blocks_and_returns_the_node(console, tiny_spatial_models):
     expected = cti.Models.load(tiny_spatial_models).denoise(CTVolume(ct(), np.eye(4)), "yang")
     np.testing.assert_allclose(slicer.util.arrayFromVolume(node), expected.hu, atol=1e-2)
     assert node.GetAttribute("CTInvariance.denoiser") == "yang"
+    assert node.GetAttribute("CTInvariance.program") == f"CTInvariance {cti.__version__}"
 
 
 def test_simulate_low_dose(console):

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 pytest.importorskip("slicer", reason="slicer-core is not installed")
-pytest.importorskip("PySide6", reason="PySide6 is not installed")
 
 import slicer
 from panel_bench import add_volume, ct, explore, finish, panel_with, press

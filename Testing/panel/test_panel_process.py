@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("slicer", reason="slicer-core is not installed")
-pytest.importorskip("PySide6", reason="PySide6 is not installed")
 
 TESTING = Path(__file__).parents[1]
 JOURNEY = """

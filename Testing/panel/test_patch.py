@@ -13,16 +13,6 @@ from CTInvariancePanel.patch import Patch  # noqa: E402
 from CTInvariancePanel.space import worldToIJK  # noqa: E402
 
 
-@pytest.fixture
-def scene():
-    return slicer.vtkMRMLScene()
-
-
-@pytest.fixture
-def node(scene):
-    return mrml.volume(scene)
-
-
 @pytest.mark.parametrize("kind", mrml.TRANSFORMS)
 @pytest.mark.parametrize("geometry", mrml.GEOMETRIES)
 def test_around_a_point_of_the_world(scene, geometry, kind):

@@ -14,16 +14,6 @@ PATCH = Patch(3, 10, 12, 16, 20)
 
 
 @pytest.fixture
-def scene():
-    return slicer.vtkMRMLScene()
-
-
-@pytest.fixture
-def node(scene):
-    return mrml.volume(scene)
-
-
-@pytest.fixture
 def heard():
     return []
 

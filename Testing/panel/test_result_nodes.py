@@ -29,16 +29,6 @@ FACTS = {
 }
 
 
-@pytest.fixture
-def scene():
-    return slicer.vtkMRMLScene()
-
-
-@pytest.fixture
-def node(scene):
-    return mrml.volume(scene)
-
-
 def images(n=12, patch=PATCH):
     return np.random.default_rng(0).normal(40, 25, (n, *patch.shape)).astype(np.float32)
 

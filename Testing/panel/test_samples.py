@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -13,7 +10,6 @@ from CTInvarianceLib.sampling import Samples
 from CTInvarianceLib.volume import CTVolume
 
 slicer = pytest.importorskip("slicer", reason="slicer-core is not installed")
-sys.path.insert(0, str(Path(__file__).parents[2] / "CTInvariance"))
 samples_module = pytest.importorskip("CTInvariancePanel.samples")
 
 

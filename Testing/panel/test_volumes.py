@@ -16,16 +16,6 @@ from CTInvariancePanel.gradual import runAll  # noqa: E402
 from CTInvariancePanel.patch import Patch  # noqa: E402
 
 
-@pytest.fixture
-def scene():
-    return slicer.vtkMRMLScene()
-
-
-@pytest.fixture
-def node(scene):
-    return mrml.volume(scene)
-
-
 def test_a_ct_volume_is_accepted(node):
     volumes.requireCT(node)
     assert volumes.looksLikeCT(node)

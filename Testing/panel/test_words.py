@@ -6,10 +6,6 @@ import pytest
 
 pytest.importorskip("slicer", reason="slicer-core is not installed")
 
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "CTInvariance"))
 from CTInvariancePanel import words
 
 

@@ -35,6 +35,8 @@ class ExploreSection(Section):
         self.patch: Patch | None = None
         self.job: Any = None
         self.layersOf: dict[str, list[str]] = {}
+        self._sets: dict[str, Any] = {}
+        self._described: Any = None  # state of the model set that the worker was asked to describe
         self._isCT = False
         self._tag: Any = None
         self._seen: tuple[Any, int] = (None, 0)
@@ -98,7 +100,8 @@ class ExploreSection(Section):
     def refreshModels(self) -> None:
         """List the model sets there are."""
         box, wanted = self.ui.modelsBox, self.parameters.models
-        names = list(self.logic.modelSets())
+        self._sets = self.logic.modelSets()
+        names = list(self._sets)
         box.blockSignals(True)
         box.clear()
         for name in names:
@@ -108,18 +111,17 @@ class ExploreSection(Section):
         self._chooseModels()
 
     def _chooseModels(self) -> None:
-        name = _data(self.ui.modelsBox)
-        self.description = None
+        name, folder = _data(self.ui.modelsBox), self._folder()
         if name:
             self.parameters.models = name
-        if name and self.panel.setup.complete:
-            self.attempt(lambda: self.logic.describe(name, wait=False).whenChanged(self._onDescribed))
-        self._fillDenoisers(self._trained(name))
-
-    def _trained(self, name: str | None) -> dict[str, list[str]]:
-        if not name:
-            return {}
-        return self.attempt(lambda: modelsets.denoisersOf(self.logic.modelSets()[name])) or {}
+        state = self.attempt(lambda: modelsets.stateOf(folder)) if folder is not None else None
+        if state != self._described:
+            self.description = self._described = None
+        if state is not None and self.panel.setup.complete and self._described is None:
+            self._described = state
+            self.attempt(lambda: self.logic.describe(folder, wait=False).whenChanged(self._onDescribed))
+        trained = self.attempt(lambda: modelsets.denoisersOf(folder)) if folder is not None else None
+        self._fillDenoisers(trained or {})
 
     def _fillDenoisers(self, denoisers: dict[str, list[str]]) -> None:
         self.layersOf = denoisers
@@ -171,6 +173,7 @@ class ExploreSection(Section):
 
     def _onDescribed(self, job: Any) -> None:
         if job.state == FAILED:
+            self._described = None  # asked for again the next time
             self.panel.showError(str(job.error))
         elif job.state == DONE and job.result["folder"] == str(self._folder()):
             self.description = job.result
@@ -180,7 +183,7 @@ class ExploreSection(Section):
             self._showLayer()
 
     def _folder(self) -> Any:
-        return self.logic.modelSets().get(_data(self.ui.modelsBox))
+        return self._sets.get(_data(self.ui.modelsBox))
 
     def _addModels(self) -> None:
         folder = qt.QFileDialog.getExistingDirectory(
