@@ -5,45 +5,16 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .dicom_geometry import slice_plane, stack
+from .dicom_tags import MULTI_FRAME_CT, DicomHeader, read_header
 from .dicom_pixels import hounsfield
 from .errors import DicomError
 from .volume import CTVolume
-
-CT_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.2"
-_MULTI_FRAME = ("1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2")  # enhanced, legacy converted
-_DICOMDIR = "1.2.840.10008.1.3.10"
-_DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
-_TAGS = [
-    "SOPClassUID", "Modality", "ImageType", "PatientID", "StudyInstanceUID", "SeriesInstanceUID",
-    "SeriesDescription", "SamplesPerPixel", "PhotometricInterpretation", "NumberOfFrames", "Rows", "Columns",
-    "PixelSpacing", "ImageOrientationPatient", "ImagePositionPatient", "SliceThickness",
-    "SpacingBetweenSlices",
-]  # fmt: skip
-
-
-@dataclass(frozen=True, eq=False)
-class DicomHeader:
-    """What one DICOM file says about itself; `dataset` holds the tags of its geometry."""
-
-    path: Path
-    modality: str
-    sop_class: str
-    patient_id: str
-    study_uid: str
-    series_uid: str
-    description: str
-    localizer: bool
-    frames: int
-    colour: bool
-    dataset: Any
 
 
 def read_dicom(files: Sequence[Path], *, where: object, series: str | None = None) -> CTVolume:
@@ -63,7 +34,7 @@ def read_dicom(files: Sequence[Path], *, where: object, series: str | None = Non
     headers = _one_series(files, series, where)
     for header in headers:
         _require_supported(header)
-    planes, affine = stack([slice_plane(header.path, header.dataset) for header in headers], where)
+    planes, affine = stack([slice_plane(header) for header in headers], where)
     return CTVolume(np.stack([hounsfield(plane.path) for plane in planes]), affine, str(where))
 
 
@@ -72,7 +43,7 @@ def slice_positions(
 ) -> NDArray[np.float64]:
     """Positions of the slices as `read_dicom` orders them, mm LPS, (slices, 3), from headers alone."""
     headers = _one_series(files, series, where)
-    planes = [slice_plane(header.path, header.dataset) for header in headers]
+    planes = [slice_plane(header) for header in headers]
     positions = np.array([plane.position for plane in planes])
     return positions[np.argsort(positions @ planes[0].normal, kind="stable")]
 
@@ -84,61 +55,6 @@ def files_under(folder: Path) -> list[Path]:
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         found += [Path(parent, name) for name in sorted(names) if not name.startswith(".")]
     return found
-
-
-def read_header(path: Path) -> DicomHeader | None:
-    """The header of a DICOM file; None where the file is something else or only an index of others.
-
-    Raises:
-        DicomError: a file that starts like DICOM, or is named so, but cannot be read.
-    """
-    import pydicom
-
-    try:
-        dataset = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(_TAGS))
-        stored_as = str(dataset.file_meta.get("MediaStorageSOPClassUID", ""))
-        header = None if stored_as == _DICOMDIR else _header(path, dataset)
-        whole = header is None or _whole(header, stored_as)
-    except pydicom.errors.InvalidDicomError as error:
-        if path.suffix.lower() not in _DICOM_SUFFIXES:
-            return None
-        raise DicomError(
-            "not a DICOM file, though its name says so", where=path, hint="Copy or export it again."
-        ) from error
-    except Exception as error:  # pydicom raises nearly everything on damaged bytes
-        raise DicomError(
-            "the DICOM header is truncated or damaged", where=path, hint=f"Copy or export it again ({error})."
-        ) from error
-    if not whole:
-        raise DicomError("the DICOM header is truncated", where=path, hint="Copy or export it again.")
-    return header
-
-
-def _whole(header: DicomHeader, stored_as: str) -> bool:
-    """Whether the header of a possible CT slice reaches Rows; pydicom reads a cut one without complaint."""
-    if CT_IMAGE_STORAGE in (stored_as, header.sop_class) or not header.sop_class:
-        return bool(header.modality) and "Rows" in header.dataset
-    return True
-
-
-def _header(path: Path, dataset: Any) -> DicomHeader:
-    def text(tag: str) -> str:
-        return str(dataset.get(tag) or "").strip()
-
-    return DicomHeader(
-        path,
-        modality=text("Modality"),
-        sop_class=text("SOPClassUID"),
-        patient_id=text("PatientID"),
-        study_uid=text("StudyInstanceUID"),
-        series_uid=text("SeriesInstanceUID"),
-        description=text("SeriesDescription"),
-        localizer="LOCALIZER" in text("ImageType").upper(),
-        frames=int(dataset.get("NumberOfFrames") or 1),
-        colour=int(dataset.get("SamplesPerPixel") or 1) != 1
-        or not (text("PhotometricInterpretation") or "MONOCHROME").startswith("MONOCHROME"),
-        dataset=dataset,
-    )
 
 
 def _one_series(files: Sequence[Path], series: str | None, where: object) -> list[DicomHeader]:
@@ -181,7 +97,7 @@ def _require_supported(header: DicomHeader) -> None:
         raise DicomError(
             "a colour image, not CT", where=header.path, hint="Choose a series of grey-value slices in HU."
         )
-    if header.frames > 1 or header.sop_class in _MULTI_FRAME:
+    if header.frames > 1 or header.sop_class in MULTI_FRAME_CT:
         raise DicomError(
             "multi-frame (enhanced) DICOM is not supported yet",
             where=header.path,

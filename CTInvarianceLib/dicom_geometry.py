@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .dicom_tags import DicomHeader
 from .errors import DicomError, GeometryWarning
 
 SAME_PLACE_MM = 1e-3
@@ -60,16 +59,17 @@ class SlicePlane:
         return np.asarray(normal / np.linalg.norm(normal))
 
 
-def slice_plane(path: Path, dataset: Any) -> SlicePlane:
-    """The plane of one slice from its header. Source: DICOM PS3.3, C.7.6.2.1.1.
+def slice_plane(header: DicomHeader) -> SlicePlane:
+    """The plane of one slice. Source: DICOM PS3.3, C.7.6.2.1.1.
 
     Raises:
         DicomError: a tag that is missing, damaged, or that describes no plane.
     """
-    position = _numbers(dataset, "ImagePositionPatient", 3, path)
-    axes = _numbers(dataset, "ImageOrientationPatient", 6, path).reshape(2, 3)
-    between_rows, between_columns = _numbers(dataset, "PixelSpacing", 2, path)
-    (rows,), (columns,) = _numbers(dataset, "Rows", 1, path), _numbers(dataset, "Columns", 1, path)
+    path = header.path
+    position = _numbers(header.position, "ImagePositionPatient", 3, path)
+    axes = _numbers(header.orientation, "ImageOrientationPatient", 6, path).reshape(2, 3)
+    between_rows, between_columns = _numbers(header.spacing, "PixelSpacing", 2, path)
+    rows, columns = _numbers(header.size, "Rows and Columns", 2, path)
     lengths = np.linalg.norm(axes, axis=1, keepdims=True)
     if np.abs(lengths - 1).max() > 1e-2 or abs(axes[0] @ axes[1]) > 1e-3:
         raise DicomError(
@@ -78,7 +78,7 @@ def slice_plane(path: Path, dataset: Any) -> SlicePlane:
     if min(between_rows, between_columns, rows, columns) <= 0:
         raise DicomError("Rows, Columns and PixelSpacing must be positive", where=path, hint=_AGAIN)
     pixel = np.array([between_columns, between_rows])
-    return SlicePlane(path, position, axes / lengths, pixel, _thickness(dataset), (int(rows), int(columns)))
+    return SlicePlane(path, position, axes / lengths, pixel, header.thickness, (int(rows), int(columns)))
 
 
 def stack(planes: Sequence[SlicePlane], where: object) -> tuple[list[SlicePlane], NDArray[np.float64]]:
@@ -170,22 +170,10 @@ def _gaps(depth: NDArray[np.float64], start: float) -> list[str]:
     return findings
 
 
-def _numbers(dataset: Any, tag: str, count: int, path: Path) -> NDArray[np.float64]:
+def _numbers(values: tuple[float, ...], tag: str, count: int, path: Path) -> NDArray[np.float64]:
     """The `count` finite numbers of a tag."""
-    try:
-        values = np.atleast_1d(np.array(dataset[tag].value, dtype=np.float64))
-    except Exception as error:  # missing, or any of the ways in which pydicom dislikes damaged values
-        raise DicomError(f"{tag} is missing or damaged", where=path, hint=_AGAIN) from error
-    if values.shape != (count,) or not np.isfinite(values).all():
-        raise DicomError(f"{tag} holds {values}, not {count} numbers", where=path, hint=_AGAIN)
-    return values
-
-
-def _thickness(dataset: Any) -> float:
-    """Extent of a lone slice along its normal, mm: SliceThickness, else SpacingBetweenSlices, else 1."""
-    for tag in ("SliceThickness", "SpacingBetweenSlices"):
-        with contextlib.suppress(Exception):  # both are optional, and a stack needs neither
-            value = abs(float(dataset[tag].value))
-            if np.isfinite(value) and value > 0:
-                return value
-    return 1.0
+    if not values:
+        raise DicomError(f"{tag} is missing or damaged", where=path, hint=_AGAIN)
+    if len(values) != count or not np.isfinite(values).all():
+        raise DicomError(f"{tag} holds {list(values)}, not {count} numbers", where=path, hint=_AGAIN)
+    return np.array(values, dtype=np.float64)

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .dicom import CT_IMAGE_STORAGE, DicomHeader, files_under, read_header, slice_positions
+from .dicom import files_under, slice_positions
+from .dicom_tags import CT_IMAGE_STORAGE, DicomHeader, read_header
 from .errors import DataError, DicomError, PairingWarning
 from .volume import CTVolume
 from .volume_files import PathLike, as_paths, read_volume, volume_suffix
