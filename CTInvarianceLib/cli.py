@@ -74,10 +74,20 @@ def _parser() -> argparse.ArgumentParser:
     simulate.add_argument("--seed", type=int, default=0)
     simulate.add_argument("--out", required=True, help="file to write: .nrrd .nii.gz .mha")
 
-    phantom = sub.add_parser("phantom", help="write a data set of phantoms with known truth")
-    phantom.add_argument("--patients", type=int, default=6)
-    phantom.add_argument("--slices", type=int, default=4)
-    phantom.add_argument("--seed", type=int, default=0)
+    phantom = sub.add_parser("phantom", help="write a data set of phantoms, DICOM pairs with known truth")
+    phantom.add_argument("--patients", type=int, default=6, help="(6)")
+    phantom.add_argument("--slices", type=int, default=4, help="of each patient, 3 mm apart (4)")
+    phantom.add_argument("--size", type=int, default=256, metavar="PIXELS", help="rows and columns (256)")
+    phantom.add_argument("--pixel-mm", type=float, default=1.5, metavar="MM", help="side of a pixel (1.5)")
+    phantom.add_argument(
+        "--dose", type=float, default=0.25, help="low dose as a fraction of full dose (0.25)"
+    )
+    phantom.add_argument(
+        "--kind", nargs="+", metavar="KIND", help="chest, abdomen, head; several in turn (all three)"
+    )
+    phantom.add_argument(
+        "--seed", type=int, default=0, help="of the first patient, the next has one more (0)"
+    )
     phantom.add_argument("--out", required=True, help="folder to write")
 
     train = sub.add_parser("train", help="train denoisers, embeddings and flows")

@@ -58,9 +58,27 @@ def simulate(options: Namespace) -> None:
 
 def phantom(options: Namespace) -> None:
     """Write phantoms with known truth."""
-    from .phantoms import write_phantoms
+    from .phantoms import KINDS, phantom_source, write_phantoms
 
-    write_phantoms(Path(options.out), patients=options.patients, slices=options.slices, seed=options.seed)
+    source = phantom_source(options.out)
+    with Console() as console:
+        report = Reporter(console, {"phantoms": 1.0})
+        written = write_phantoms(
+            options.out,
+            patients=options.patients,
+            slices=options.slices,
+            size=options.size,
+            pixel_mm=options.pixel_mm,
+            dose=options.dose,
+            seed=options.seed,
+            kinds=options.kind or KINDS,
+            progress=lambda f: report.progress("phantoms", f),
+        )
+    size = sum(path.stat().st_size for path in written) / 1e6
+    print(
+        f"Patients: {options.patients}, slices of each: {options.slices}, at two doses, {size:.1f} MB. "
+        f'The DICOM files are in {source}, the truth beside it. Go on with: ctinvariance pairs "{source}"'
+    )
 
 
 def train(options: Namespace) -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from .atomic import writing
 from .config import DOMAINS, preset
 from .montage import draw_montage
+from .pairs import find_pairs, read_pair
 from .place import Place
 from .protocol import Event, OnEvent, Reporter
 from .results import table, write_samples
@@ -54,7 +55,7 @@ def run_demo(
     out: Path, *, fresh: bool, on_event: OnEvent, should_stop: Callable[[], bool] = lambda: False
 ) -> DemoSummary:
     """Run everything below `out`; what an earlier demo finished there is used again unless `fresh`."""
-    from .phantoms import write_phantoms
+    from .phantoms import phantom_source, write_phantoms
     from .quality import evaluate
     from .training import train
 
@@ -63,8 +64,8 @@ def run_demo(
             shutil.rmtree(out / name, ignore_errors=True)
     total = _Total(on_event)
     phantoms, runs = out / "phantoms", out / "models"
-    data = phantoms / "pairs"
-    if not phantoms.is_dir():
+    data = phantom_source(phantoms)
+    if not data.is_dir():
         report = Reporter(total.part(0, _PHANTOMS_UNTIL), {"phantoms": 1.0}, should_stop=should_stop)
         unfinished = out / "phantoms.unfinished"
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -75,6 +76,7 @@ def run_demo(
             seed=_SEED,
             progress=lambda fraction: report.progress("phantoms", fraction),
         )
+        shutil.rmtree(phantoms, ignore_errors=True)
         unfinished.rename(phantoms)
     listener = total.part(_PHANTOMS_UNTIL, _TRAINING_UNTIL)
     models = train(preset("quick"), data, runs, on_event=listener, should_stop=should_stop)
@@ -100,7 +102,9 @@ def _cases(data: Path, models: Models) -> list[_Case]:
     size = models.config.embedding.patch_size
     unseen = models.manifest["patients"]["validation"]
     patient = next((name for name in unseen if name.endswith("chest")), unseen[0])
-    low, full = (read_volume(data / f"{patient}.{dose}.nrrd") for dose in DOMAINS)
+    pair = next(pair for pair in find_pairs(data) if pair.patient_id == patient)
+    low, full = read_pair(pair)
+    assert low is not None, "every phantom has both doses"
     _, rows, columns = low.shape
     centre = (rows // 2, columns // 3)  # outline, ribs, a lung, and the spine at the edge
     real = read_volume(str(get_testdata_file("CT_small.dcm")))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from CTInvarianceLib.config import Config, config_from_dict
-from CTInvarianceLib.phantoms import write_phantoms
+from CTInvarianceLib.pairs import find_pairs
+from CTInvarianceLib.phantoms import phantom_source, write_phantoms
 
 PATCH = 32
 
@@ -43,4 +44,11 @@ def config(kind: str = "vector", **changes: object) -> Config:
 def phantoms(folder: Path, patients: int = 3) -> Path:
     """Small phantoms, whole bodies on 64×64 pixels of 6 mm; the source for `find_pairs`."""
     write_phantoms(folder, patients=patients, slices=1, size=64, pixel_mm=6.0)
-    return folder / "pairs"
+    return phantom_source(folder)
+
+
+def series(source: Path, dose: str = "low", patient: str = "P001-chest") -> Path:
+    """The DICOM folder of one of those phantoms, as people choose it."""
+    (pair,) = (pair for pair in find_pairs(source) if pair.patient_id == patient)
+    chosen = pair.low_dose if dose == "low" else pair.full_dose
+    return chosen.files[0].parent

@@ -3,7 +3,8 @@
 Geometric figures for training and testing without patient data; recognisable, not anatomically exact.
 """
 
-from .pairs import PhantomPair, phantom_pair, write_phantoms
+from .folder import phantom_source, write_phantoms
+from .pairs import PhantomPair, phantom_pair
 from .slices import KINDS, phantom
 
-__all__ = ["KINDS", "PhantomPair", "phantom", "phantom_pair", "write_phantoms"]
+__all__ = ["KINDS", "PhantomPair", "phantom", "phantom_pair", "phantom_source", "write_phantoms"]

@@ -1,16 +1,16 @@
-"""Pairs of low-dose and full-dose phantoms, and a folder of them."""
+"""Pairs of low-dose and full-dose phantoms."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import ConfigError
+from ..protocol import Progress, unheard
 from ..volume import CTVolume
-from .slices import KINDS, phantom
+from .slices import phantom
 
 SLICE_MM = 3.0
 NOISE_HU = {"chest": 19.0, "abdomen": 20.0, "head": 5.5}  # full dose, in the middle of the body
@@ -38,6 +38,7 @@ def phantom_pair(
     pixel_mm: float = 1.5,
     dose: float = 0.25,
     center_mm: tuple[float, float] = (0.0, 0.0),
+    progress: Progress = unheard,
 ) -> PhantomPair:
     """A stack of slices, 3 mm apart, whose anatomy changes smoothly, with the noise of full and of low dose.
 
@@ -54,10 +55,13 @@ def phantom_pair(
         pixel_mm: side of a pixel in mm.
         dose: of the low dose, as a fraction.
         center_mm: see `phantom`.
+        progress: is told the fraction done after each slice.
 
     Raises:
-        ConfigError: as `phantom` and `low_dose.dose_noise`.
+        ConfigError: no slices, and as `phantom` and `low_dose.dose_noise`.
     """
+    if slices < 1:
+        raise ConfigError("A phantom has at least one slice", where=f"slices = {slices}")
     truth, low, full = [], [], []
     photons = None
     for k, z in enumerate((np.arange(slices) - (slices - 1) / 2) * SLICE_MM):
@@ -68,6 +72,7 @@ def phantom_pair(
         truth.append(image)
         full.append(noisy)
         low.append(noisy if dose == 1 else noisy + exposure.noise(photons, dose, 1.0, (seed, k, 1)))
+        progress((k + 1) / slices)
     affine = np.diag([pixel_mm, pixel_mm, SLICE_MM, 1.0])
     affine[:2, 3] = np.array(center_mm) - (size - 1) / 2 * pixel_mm
     affine[2, 3] = -(slices - 1) / 2 * SLICE_MM
@@ -113,54 +118,3 @@ class _Exposure:
 
     def _body(self) -> NDArray[np.float32]:
         return phantom(self.kind, seed=self.seed, size=int(WHOLE_MM / 3), pixel_mm=3.0, z_mm=self.z)
-
-
-def write_phantoms(
-    folder: str | Path,
-    *,
-    patients: int = 6,
-    slices: int = 4,
-    size: int = 256,
-    pixel_mm: float = 1.5,
-    dose: float = 0.25,
-    seed: int = 0,
-    kinds: Sequence[str] = KINDS,
-    progress: Callable[[float], None] | None = None,
-) -> list[Path]:
-    """Write patients, kinds in turn: ``pairs/P001-chest.low.nrrd`` and ``.full.nrrd``, ``truth/P001-chest.nrrd``.
-
-    The folder ``pairs`` is a source for `find_pairs`; the truth lies beside it, so that nothing trains on it.
-
-    Args:
-        folder: made where it does not exist.
-        patients: how many; patient n (from 0) has seed ``seed`` + n.
-        slices: of each patient.
-        size: rows and columns.
-        pixel_mm: side of a pixel in mm.
-        dose: of the low dose.
-        seed: of the first patient.
-        kinds: taken in turn.
-        progress: is told the fraction done, 0 to 1, after each patient.
-
-    Returns:
-        The files written, low, full and truth of each patient.
-    """
-    from ..volume_files import write_volume
-
-    folder = Path(folder)
-    written: list[Path] = []
-    for n in range(patients):
-        kind = kinds[n % len(kinds)]
-        pair = phantom_pair(kind, seed=seed + n, slices=slices, size=size, pixel_mm=pixel_mm, dose=dose)
-        name = f"P{n + 1:03d}-{kind}"
-        files = {
-            folder / "pairs" / f"{name}.low.nrrd": pair.low_dose,
-            folder / "pairs" / f"{name}.full.nrrd": pair.full_dose,
-            folder / "truth" / f"{name}.nrrd": pair.truth,
-        }
-        for path, volume in files.items():
-            write_volume(volume, path)
-        written += files
-        if progress:
-            progress((n + 1) / patients)
-    return written

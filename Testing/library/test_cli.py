@@ -47,10 +47,10 @@ def fails(capsys):
 
 
 def test_sample_writes_everything_at_its_place(tiny_models, tiny_source, tmp_path):
-    volume = cti.read_volume(tiny_source / "P001-chest.low.nrrd")
+    volume = cti.read_volume(tiny.series(tiny_source))
     out = tmp_path / "proben ä"
     stdout, _ = run(
-        "sample", tiny_source / "P001-chest.low.nrrd", "--models", tiny_models, "--denoiser", "chen", "--layer", 5,
+        "sample", tiny.series(tiny_source), "--models", tiny_models, "--denoiser", "chen", "--layer", 5,
         "--slice", 0, "--center", 30, 25, "-n", 12, "--seed", 4, "--out", out,
     )  # fmt: skip
     assert "12 samples in" in stdout
@@ -88,7 +88,7 @@ def test_sample_writes_everything_at_its_place(tiny_models, tiny_source, tmp_pat
 def test_a_spatial_embedding_samples_any_region_and_sees_what_surrounds_it(
     tiny_spatial_models, tiny_source, tmp_path, options, region, capsys
 ):
-    path = tiny_source / "P001-chest.low.nrrd"
+    path = tiny.series(tiny_source)
     volume = cti.read_volume(path)
     arguments = (
         "--models", tiny_spatial_models, "--denoiser", "yang", "--layer", 8, "-n", 3, "--out", tmp_path
@@ -123,8 +123,12 @@ def test_identity_changes_nothing_through_files(tiny_models, tmp_path, suffix):
 
 
 def test_pairs_phantom_simulate_and_models(tiny_models, tmp_path):
-    run("phantom", "--patients", 1, "--slices", 1, "--out", tmp_path / "p")
-    stdout, _ = run("pairs", tmp_path / "p" / "pairs", "--json")
+    options = ("--patients", 1, "--slices", 1, "--size", 192, "--pixel-mm", 2, "--kind", "chest")
+    stdout, stderr = run("phantom", *options, "--out", tmp_path / "p")
+    assert "Patients: 1, slices of each: 1" in stdout
+    assert f'ctinvariance pairs "{tmp_path / "p" / "dicom"}"' in stdout
+    assert "phantoms" in stderr, "progress"
+    stdout, _ = run("pairs", tmp_path / "p" / "dicom", "--json")
     (row,) = json.loads(stdout)
     assert row["patient"] == "P001-chest"
     assert row["low dose"] != "to be simulated"
@@ -205,7 +209,7 @@ def test_two_processes_train_one_run(tiny_source, tmp_path):
 
 
 def test_bad_input_is_one_line_and_leaves_nothing(fails, tiny_models, tiny_source, tmp_path, ct_small):
-    volume, out = tiny_source / "P001-chest.low.nrrd", tmp_path / "out"
+    volume, out = tiny.series(tiny_source), tmp_path / "out"
     models = ("--models", tiny_models)
     (tmp_path / "empty").mkdir()
     truncated = tmp_path / "cut.dcm"
@@ -296,7 +300,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(fails, tiny_models, tiny_sourc
     ],
 )
 def test_regions_that_cannot_be_sampled(fails, tiny_spatial_models, tiny_source, tmp_path, options, message):
-    volume = tiny_source / "P001-chest.low.nrrd"
+    volume = tiny.series(tiny_source)
     where = ("--models", tiny_spatial_models, "--denoiser", "chen", "--layer", 5, "--out", tmp_path / "out")
     assert message in fails("sample", volume, *where, *options)
     assert not (tmp_path / "out").exists()

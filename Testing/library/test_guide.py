@@ -34,7 +34,7 @@ def models(request, tiny_source, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def patch(tiny_source):
-    return cti.read_volume(tiny_source / "P001-chest.low.nrrd").hu[0, 16:48, 16:48]
+    return cti.read_volume(tiny.series(tiny_source)).hu[0, 16:48, 16:48]
 
 
 @pytest.mark.parametrize("domain", ["low", "full"])

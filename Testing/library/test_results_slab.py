@@ -8,6 +8,7 @@ import tracemalloc
 import nrrd
 import numpy as np
 import pytest
+import tiny
 from matplotlib.image import imread
 
 import CTInvarianceLib as cti
@@ -47,7 +48,7 @@ def affine(direction: np.ndarray) -> np.ndarray:
 @pytest.fixture(scope="module")
 def hu(tiny_source):
     """Four slices that differ."""
-    image = cti.read_volume(tiny_source / "P001-chest.low.nrrd").hu[0]
+    image = cti.read_volume(tiny.series(tiny_source)).hu[0]
     noise = np.random.default_rng(0).normal(0, 60, (4, *image.shape))
     return (np.stack([np.roll(image, 5 * k, axis=1) for k in range(4)]) + noise).astype(np.float32)
 

@@ -32,7 +32,7 @@ def models(kind, request):
 
 @pytest.fixture(scope="module")
 def volume(tiny_source):
-    return cti.read_volume(tiny_source / "P001-chest.low.nrrd")
+    return cti.read_volume(tiny.series(tiny_source))
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +115,7 @@ def test_mosaics_are_patches_side_by_side(rows, columns):
 
 
 def test_the_full_dose_partner_sets_the_floor_of_its_domain(models, patch, tiny_source):
-    full = cti.read_volume(tiny_source / "P001-chest.full.nrrd").hu[0, 16:48, 16:48]
+    full = cti.read_volume(tiny.series(tiny_source, "full")).hu[0, 16:48, 16:48]
     without = models.sample(patch, "chen", "5", n=2, domain="full")
     given = models.sample(patch, "chen", "5", n=2, domain="full", full_dose_hu=full)
     np.testing.assert_array_equal(without.images, given.images)
