@@ -125,6 +125,8 @@ def _element(keyword: str, value: Any, path: Path) -> Any:
         numbers = [format_number_as_ds(float(x)) for x in (value if isinstance(value, list) else [value])]
         value = numbers if len(numbers) > 1 else numbers[0]
     try:
+        if isinstance(value, str) and "\\" in value:
+            raise ValueError("a backslash separates values")
         return DataElement(tag, vr, value, validation_mode=RAISE)
     except ValueError as error:
         raise DicomError(
