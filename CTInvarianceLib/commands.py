@@ -17,8 +17,9 @@ from .config import Config, preset, read_config
 from .console import Console, show_table
 from .errors import ConfigError, ModelsError, VolumeError
 from .manifest import configuration, delete_models, list_models, read_manifest, summary
-from .pairs import SeriesPair, find_pairs
+from .pairs import SeriesPair
 from .protocol import Reporter
+from .scan import find_pairs
 from .volume_files import read_volume, writable_suffix, write_volume
 
 

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 from .atomic import writing
 from .config import DOMAINS, preset
 from .montage import draw_montage
-from .pairs import find_pairs, read_pair
+from .pairs import read_pair
 from .place import Place
 from .protocol import Event, OnEvent, Reporter
 from .results import table, write_samples
+from .scan import find_pairs
 from .volume import CTVolume
 from .volume_files import read_volume
 

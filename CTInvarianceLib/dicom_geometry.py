@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .dicom_tags import DicomHeader
-from .errors import DicomError, GeometryWarning
+from .errors import DicomError, GeometryWarning, TiltWarning
 
 SAME_PLACE_MM = 1e-3
 """Slices closer than this lie at one position."""
@@ -141,7 +141,8 @@ def _warn_unusual(ordered: Sequence[SlicePlane], step: NDArray[np.float64], wher
     findings = _gaps(depth, start=float(ordered[0].position @ normal))
     tilt = np.degrees(np.arctan2(np.linalg.norm(step - (step @ normal) * normal), step @ normal))
     if tilt > TILT_DEGREES:
-        findings.append(f"the gantry is tilted by {tilt:.1f} degrees; the volume is sheared to match")
+        finding = f"the gantry is tilted by {tilt:.1f} degrees; the volume is sheared to match: {where}"
+        warnings.warn(TiltWarning(finding), stacklevel=2)
     sideways = np.linalg.norm(offsets - np.outer(depth / depth[-1], offsets[-1]), axis=1).max()
     if sideways > SIDEWAYS_MM:
         findings.append(f"slices are shifted sideways by up to {sideways:.2f} mm")

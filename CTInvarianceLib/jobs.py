@@ -198,7 +198,7 @@ class Train:
 
     def run(self, work: Work) -> Result:
         """All stages, with their events."""
-        from .pairs import find_pairs
+        from .scan import find_pairs
         from .training import train
 
         def listen(event: Event) -> None:

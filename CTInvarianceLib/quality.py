@@ -19,8 +19,9 @@ from .losses import kl_divergence
 from .models import Models
 from .montage import ct_window
 from .normalization import denormalize
-from .pairs import SeriesPair, find_pairs
+from .pairs import SeriesPair
 from .protocol import Progress, part, unheard
+from .scan import find_pairs
 from .trust import consistency
 from .view import Region
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from CTInvarianceLib.config import Config, config_from_dict
-from CTInvarianceLib.pairs import find_pairs
 from CTInvarianceLib.phantoms import phantom_source, write_phantoms
+from CTInvarianceLib.scan import find_pairs
 
 PATCH = 32
 

@@ -33,7 +33,7 @@ from CTInvarianceLib.fidelity import at_half_nyquist, edge_transfer, spectrum_ke
 from CTInvarianceLib.losses import kl_divergence
 from CTInvarianceLib.models import Models
 from CTInvarianceLib.normalization import denormalize, normalize
-from CTInvarianceLib.pairs import find_pairs
+from CTInvarianceLib.scan import find_pairs
 from CTInvarianceLib.principal import PrincipalComponents
 from CTInvarianceLib.protocol import Reporter
 from CTInvarianceLib.training.embedding import train_embedding

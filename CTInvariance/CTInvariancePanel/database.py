@@ -17,8 +17,9 @@ from slicer.i18n import tr as _
 
 from CTInvarianceLib.config import DataConfig
 from CTInvarianceLib.errors import DataError, DicomError
-from CTInvarianceLib.pairs import CTSeries, SeriesPair, pair_series
+from CTInvarianceLib.pairs import SeriesPair, pair_series
 from CTInvarianceLib.partition import split_patients
+from CTInvarianceLib.series import CTSeries
 
 from .gradual import runAll
 from .reading import numberOf, readPatient, textOf
@@ -46,7 +47,8 @@ def readInSteps(db: Any) -> Generator[None, None, tuple[PatientRow, ...]]:
     patients = []
     for key in () if whyEmpty(db) else db.patients():
         patients.append((yield from readPatient(db, key)))
-    pairs, unclear = pair_series(_usable(patients))
+    pairs, problems = pair_series(_usable(patients))
+    unclear = {problem.where: problem.what for problem in problems}
     partners = {
         series.series_uid: other.series_uid
         for pair in pairs
@@ -54,7 +56,7 @@ def readInSteps(db: Any) -> Generator[None, None, tuple[PatientRow, ...]]:
         for series, other in ((pair.low_dose, pair.full_dose), (pair.full_dose, pair.low_dose))
     }
     return tuple(
-        _withPartners(patient, partners, unclear.get(patient.id, ""))
+        _withPartners(patient, partners, unclear.get(f"patient {patient.id}", ""))
         for patient in sorted(patients, key=lambda each: (each.name.casefold(), each.id))
     )
 
@@ -71,8 +73,8 @@ def pairsOf(patients: Iterable[PatientRow], db: Any = None) -> list[SeriesPair]:
 
 def unclearPatients(patients: Iterable[PatientRow]) -> list[str]:
     """A sentence for every patient whose series are not paired because it is not clear which belong together."""
-    unclear = pair_series(_usable(patients))[1]
-    return [_("Patient {}: {}").format(patient, problem) for patient, problem in unclear.items()]
+    problems = map(str, pair_series(_usable(patients))[1])
+    return [f"{problem[:1].upper()}{problem[1:]}" for problem in problems]
 
 
 def seriesPairs(db: Any) -> list[SeriesPair]:
@@ -163,10 +165,11 @@ def split(pairs: Iterable[SeriesPair], seed: int, validation: float = 0.2) -> Sp
 
 def _usable(patients: Iterable[PatientRow], db: Any = None) -> Iterator[CTSeries]:
     for patient in patients:
-        for row in patient.series:
-            if row.usable:
-                files = () if db is None else map(Path, db.filesForSeries(row.uid))
-                yield CTSeries(patient.id, row.uid, row.description, tuple(files))
+        for study in patient.studies:
+            for row in study.series:
+                if row.usable:
+                    files = () if db is None else map(Path, db.filesForSeries(row.uid))
+                    yield CTSeries(patient.id, row.uid, row.description, tuple(files), study.uid)
 
 
 def _withPartners(patient: PatientRow, partners: dict[str, str], note: str) -> PatientRow:

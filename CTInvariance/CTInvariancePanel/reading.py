@@ -14,7 +14,8 @@ from typing import Any
 from slicer.i18n import tr as _
 
 from CTInvarianceLib.dicom_tags import CT_IMAGE_STORAGE
-from CTInvarianceLib.pairs import dose_of, is_projections
+from CTInvarianceLib.pairs import dose_of
+from CTInvarianceLib.series import is_projections
 
 from .rows import PatientRow, SeriesRow, StudyRow
 

@@ -30,10 +30,11 @@ from ..manifest import (
 )
 from ..models import Models
 from ..normalization import denormalize
-from ..pairs import SeriesPair, find_pairs
+from ..pairs import SeriesPair
 from ..partition import split_patients
 from ..perceptual import load_vgg19
 from ..protocol import Cancelled, Event, OnEvent, Reporter
+from ..scan import find_pairs
 from ..weights import load_module, save_tensors
 from .denoiser import train_l2, train_wgan_vgg
 from .embedding import train_embedding

@@ -12,7 +12,7 @@ import pytest
 from dicom_files import write_series, write_slice
 
 from CTInvarianceLib.errors import DataError, DicomError
-from CTInvarianceLib.pairs import find_pairs
+from CTInvarianceLib.scan import find_pairs
 
 slicer = pytest.importorskip("slicer", reason="slicer-core is not installed")
 PANEL = str(Path(__file__).parents[2] / "CTInvariance")
