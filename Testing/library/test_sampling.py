@@ -157,7 +157,7 @@ def test_vectors_are_of_patches_of_one_size(tiny_models, shape, message):
 
 
 def test_bad_requests_are_named(models, patch):
-    nan = patch.copy()
+    nan = patch.astype(np.float32)
     nan[3, 4] = np.nan
     with pytest.raises(VolumeError, match="1 pixels of the patch are not finite"):
         models.sample(nan, "chen", "5")
