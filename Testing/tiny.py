@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from CTInvarianceLib import find_pairs
 from CTInvarianceLib.config import Config, config_from_dict
 from CTInvarianceLib.phantoms import phantom_source, write_phantoms
-from CTInvarianceLib.scan import find_pairs
 
 PATCH = 32
 

@@ -135,7 +135,7 @@ def arrays(tiny_source, tmp_path_factory):
     folder = tmp_path_factory.mktemp("arrays")
     found = {}
     for dose in ("low", "full"):
-        volume = cti.read_volume(tiny_source / f"P001-chest.{dose}.nrrd")
+        volume = cti.read_volume(tiny.series(tiny_source, dose))
         hu = np.concatenate([volume.hu, volume.hu + 20, volume.hu[:, ::-1]]).astype(np.float32)
         np.save(folder / f"{dose}.npy", hu)
         found[dose] = (folder / f"{dose}.npy", cti.CTVolume(hu, volume.affine))
@@ -277,7 +277,7 @@ def test_train_and_evaluate(panel, tiny_source, tmp_path):
     config = tiny.config(
         "vector", denoisers={"identity": {"architecture": "identity", "loss": "none"}}
     ).to_dict()
-    files = sorted(map(str, tiny_source.iterdir()))
+    files = sorted(map(str, tiny_source.rglob("*.dcm")))
     training = {"command": "train", "config": config, "data": files, "out": str(tmp_path / "run")}
     events = panel.ask(**training)
     assert events[-1] == {"event": "result", "job": events[0]["job"], "out": str(tmp_path / "run")}
