@@ -27,15 +27,23 @@ class DataConfig:
 
     Attributes:
         dose: fraction of the original dose that is simulated where no low-dose series exists.
-        validation: fraction of the patients that is kept apart.
-        validation_patients: patient ids that are kept apart; replaces the fraction.
+        validation: fraction of all patients that is kept apart to choose by.
+        test: fraction of all patients that is kept apart for the evaluation alone.
+        validation_patients: patient ids; replaces the fraction.
+        test_patients: patient ids; replaces the fraction.
         skip_air: chance-drawn patches with less than a tenth of tissue are drawn again, up to four times.
+        flips: patches are mirrored by chance: supine and prone, left and right.
+        quarter_turns: patches are turned by chance too; no patient lies like that, but a denoiser may not care.
     """
 
     dose: float = 0.25
     validation: float = 0.2
+    test: float = 0.0
     validation_patients: tuple[str, ...] = ()
+    test_patients: tuple[str, ...] = ()
     skip_air: bool = True
+    flips: bool = True
+    quarter_turns: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Slices of many patients in memory, and patches drawn from them."""
+"""Pairs of series as aligned slices, mapped from the store; low dose is simulated where there is none."""
 
 from __future__ import annotations
 
@@ -6,92 +6,35 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from .config import DataConfig
-from .errors import DataError, VolumeError
-from .low_dose import simulate_low_dose
-from .normalization import normalize
-from .pairs import SeriesPair, read_pair
+from .errors import DataError
+from .pairs import SAME_PLACE_MM, SeriesPair, corner_distance
 from .protocol import Progress, part, unheard
+from .series import CTSeries
+from .slices import PatientSlices
+from .store import Store, StoredSeries
 
-_TISSUE_HU = -500.0
-_TISSUE_FRACTION = 0.1
-_REDRAWS = 4
+_SIMULATED = 20.0  # times as long as it takes to convert a slice
 
 
 @dataclass(frozen=True)
-class PatientSlices:
-    """One patient's aligned slices.
+class Needed:
+    """What a store lacks for a set of pairs.
 
     Attributes:
-        patient_id: as in the DICOM header, or the file's name.
-        low_dose: (slices, rows, columns), HU, int16 or float32.
-        full_dose: the same shape.
+        series: number of series to convert or simulate.
+        size: bytes they will take.
     """
 
-    patient_id: str
-    low_dose: np.ndarray
-    full_dose: np.ndarray
+    series: int
+    size: int
 
 
-class Patches:
-    """Draws aligned low- and full-dose patches, every patient equally likely.
-
-    Args:
-        patients: at least one.
-        skip_air: draw again, up to four times, where less than a tenth of the patch is tissue.
-    """
-
-    def __init__(self, patients: Sequence[PatientSlices], *, skip_air: bool = True) -> None:
-        self.patients, self._skip_air = tuple(patients), skip_air
-
-    def draw(self, count: int, size: int, *, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """`count` pairs of patches, (count, 1, size, size) each, normalised, turned and mirrored by chance.
-
-        Raises:
-            VolumeError: a slice is smaller than the patch.
-        """
-        low, full = zip(*(self._draw_one(size, generator) for _ in range(count)), strict=True)
-        return normalize(torch.from_numpy(np.stack(low)))[:, None], normalize(
-            torch.from_numpy(np.stack(full))
-        )[:, None]
-
-    def margin(self, size: int, wanted: int) -> int:
-        """How many of the wanted pixels around a patch of that size all slices have room for."""
-        sides = [side for patient in self.patients for side in patient.full_dose.shape[1:]]
-        return max(0, min(wanted, (min(sides) - size) // 2))
-
-    def _draw_one(self, size: int, generator: torch.Generator) -> tuple[np.ndarray, np.ndarray]:
-        low = full = np.empty(0)
-        for _ in range(_REDRAWS if self._skip_air else 1):
-            chances = torch.rand(6, generator=generator, dtype=torch.float64).tolist()
-            patient = self.patients[int(chances[0] * len(self.patients))]
-            slices, rows, columns = patient.full_dose.shape
-            if min(rows, columns) < size:
-                raise too_small(patient.patient_id, (rows, columns), size)
-            k = int(chances[1] * slices)
-            top, left = int(chances[2] * (rows - size + 1)), int(chances[3] * (columns - size + 1))
-            window = (k, slice(top, top + size), slice(left, left + size))
-            low, full = patient.low_dose[window], patient.full_dose[window]
-            if (full > _TISSUE_HU).mean() >= _TISSUE_FRACTION:
-                break
-        # Mirrored patients exist: supine and prone, left and right. Patients turned by a quarter do not.
-        flips = (
-            slice(None, None, -1 if chances[4] < 0.5 else 1),
-            slice(None, None, -1 if chances[5] < 0.5 else 1),
-        )
-        return low[flips].astype(np.float32), full[flips].astype(np.float32)
-
-
-def too_small(where: object, shape: tuple[int, int], size: int) -> VolumeError:
-    """The error for slices that are smaller than a patch."""
-    return VolumeError(
-        f"slices of {shape[0]}×{shape[1]} pixels are smaller than a patch of {size}×{size}",
-        where=where,
-        hint="Use a volume with larger slices, or train with a smaller patch_size.",
-    )
+def needed(pairs: Sequence[SeriesPair], config: DataConfig, store: Store, *, seed: int) -> Needed:
+    """What is to be converted before training; to be shown before it starts."""
+    sizes = [store.missing([each]) for each in _wanted(pairs, config, seed)]
+    return Needed(sum(size > 0 for size in sizes), sum(sizes))
 
 
 def load_patients(
@@ -99,23 +42,66 @@ def load_patients(
     config: DataConfig,
     *,
     seed: int,
+    store: Store,
+    device: str = "cpu",
     progress: Progress = unheard,
 ) -> list[PatientSlices]:
-    """Read every pair, simulating the low dose where there is none; several pairs of a patient are joined.
+    """Aligned slices of every pair, out of the store; what is not there is converted first.
+
+    Args:
+        pairs: see `find_pairs`.
+        config: the dose to simulate where there is no low-dose series.
+        seed: of that noise.
+        store: where converted series lie.
+        device: on which low dose is simulated.
+        progress: gets the fraction that is done.
 
     Raises:
-        DataError: nothing could be read.
+        DataError: nothing to read, a pair that does not match, no room on the disk.
+        VolumeError: see `CTSeries.read`.
     """
-    patients: dict[str, list[PatientSlices]] = {}
-    for number, pair in enumerate(pairs):
-        low, full = read_pair(pair)
-        if low is None:
-            own = part(progress, number / len(pairs), (number + 1) / len(pairs))
-            low = simulate_low_dose(full, config.dose, seed=seed + number, progress=own)
-        patients.setdefault(pair.patient_id, []).append(PatientSlices(pair.patient_id, low.hu, full.hu))
-        progress((number + 1) / len(pairs))
-    if not patients:
+    if not pairs:
         raise DataError(
             "there are no series to train on", hint="`ctinvariance pairs SOURCE` shows what is found."
         )
-    return [slices for several in patients.values() for slices in several]
+    store.require_room(needed(pairs, config, store, seed=seed).size)
+    shares = np.cumsum([0.0, *(_share(pair) for pair in pairs)])
+    loaded = []
+    for pair, first, last in zip(pairs, shares[:-1] / shares[-1], shares[1:] / shares[-1], strict=True):
+        own = part(progress, first, last)
+        full = store.series(pair.full_dose, progress=part(own, 0, 0.5 if pair.low_dose else 0.05))
+        if pair.low_dose:
+            low = store.series(pair.low_dose, progress=part(own, 0.5, 1))
+            _require_same_grid(low, full)
+        else:
+            low = store.low_dose(
+                pair.full_dose, config.dose, seed, device=device, progress=part(own, 0.05, 1)
+            )
+        loaded.append(PatientSlices(pair.patient_id, low.hu, full.hu))
+        own(1.0)
+    return loaded
+
+
+def _wanted(pairs: Sequence[SeriesPair], config: DataConfig, seed: int) -> list[tuple[CTSeries, float, int]]:
+    """All series that pairs need, with dose and seed of those that are simulated."""
+    wanted: dict[tuple[int, float], tuple[CTSeries, float, int]] = {}
+    for pair in pairs:
+        wanted[id(pair.full_dose), 1.0] = (pair.full_dose, 1.0, 0)
+        low = (pair.low_dose, 1.0, 0) if pair.low_dose else (pair.full_dose, config.dose, seed)
+        wanted[id(low[0]), low[1]] = low
+    return list(wanted.values())
+
+
+def _share(pair: SeriesPair) -> float:
+    """How long a pair takes, in slices that are converted."""
+    return max(pair.full_dose.shape[0], 1) * (2.0 if pair.low_dose else 1.0 + _SIMULATED)
+
+
+def _require_same_grid(low: StoredSeries, full: StoredSeries) -> None:
+    apart = np.inf if low.shape != full.shape else corner_distance(full.shape, low.affine, full.affine)
+    if apart > SAME_PLACE_MM:
+        raise DataError(
+            f"low and full dose do not match: {low.shape} and {full.shape} voxels, or at other places",
+            where=f"patient {full.patient_id}, {low.files[0]} and {full.files[0]}",
+            hint="Export both series of the scan completely and with the same reconstruction grid.",
+        )

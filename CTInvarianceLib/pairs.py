@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from .errors import DataError
 from .protocol import Progress, part, unheard
@@ -157,7 +157,7 @@ def read_pair(pair: SeriesPair, *, progress: Progress = unheard) -> tuple[CTVolu
     low = pair.low_dose.read(progress=part(progress, 0.5, 1))
     if low.shape != full.shape:
         difference = f"{low.shape} and {full.shape} voxels"
-    elif (distance := _distance(low, full)) > SAME_PLACE_MM:
+    elif (distance := corner_distance(full.shape, low.affine, full.affine)) > SAME_PLACE_MM:
         difference = f"voxels up to {distance:.3f} mm apart"
     else:
         return low, full
@@ -168,8 +168,10 @@ def read_pair(pair: SeriesPair, *, progress: Progress = unheard) -> tuple[CTVolu
     )
 
 
-def _distance(low: CTVolume, full: CTVolume) -> float:
-    """Largest distance of corresponding corners, mm."""
-    slices, rows, columns = low.shape
-    corners = np.meshgrid((0, columns - 1), (0, rows - 1), (0, slices - 1))
-    return float(np.linalg.norm(low.position(*corners) - full.position(*corners), axis=-1).max())
+def corner_distance(shape: tuple[int, int, int], one: ArrayLike, other: ArrayLike) -> float:
+    """Largest distance, mm, of corresponding corners of two volumes of (slices, rows, columns) with these affines."""
+    slices, rows, columns = shape
+    corners = np.array(
+        [(i, j, k, 1) for i in (0, columns - 1) for j in (0, rows - 1) for k in (0, slices - 1)]
+    )
+    return float(np.linalg.norm(corners @ np.subtract(one, other).T, axis=-1).max())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .config import DOMAINS
-from .dataset import Patches, load_patients
+from .dataset import load_patients
 from .drawing import TrainedLayer, draw
 from .errors import DataError
 from .losses import kl_divergence
@@ -20,8 +20,11 @@ from .models import Models
 from .montage import ct_window
 from .normalization import denormalize
 from .pairs import SeriesPair
+from .patches import Patches
+from .places import store_folder
 from .protocol import Progress, part, unheard
 from .scan import find_pairs
+from .store import Store
 from .trust import consistency
 from .view import Region
 
@@ -39,14 +42,16 @@ def evaluate(
     data: Path | str | Sequence[SeriesPair],
     *,
     seed: int = 0,
+    store: Path | None = None,
     progress: Progress = unheard,
 ) -> dict[str, list[Row]]:
-    """Tables over patients that the models were not trained on.
+    """Tables over patients that the models were not trained on: those of the test part, where there is one.
 
     Args:
         models: a trained set.
         data: a source for `find_pairs`, or pairs; training patients in it are left out.
         seed: of the patches and samples.
+        store: folder of converted series; None: `places.store_folder()`.
         progress: gets the fraction that is done.
 
     Returns:
@@ -59,14 +64,13 @@ def evaluate(
         DataError: nothing but training patients.
     """
     pairs = find_pairs(data) if isinstance(data, (str, Path)) else list(data)
-    known = set(models.manifest.get("patients", {}).get("training", []))
-    unseen = [pair for pair in pairs if pair.patient_id not in known]
-    if not unseen:
-        raise DataError("every patient here was trained on", hint="Evaluate on other patients.")
+    unseen = _unseen(pairs, models.manifest.get("patients", {}))
     read = part(progress, 0, _READING_SHARE)
-    patches = Patches(load_patients(unseen, models.config.data, seed=models.config.seed, progress=read))
-    generator = torch.Generator().manual_seed(seed)
-    low, full = patches.draw(_PATCHES, models.config.embedding.patch_size, generator=generator)
+    config = models.config
+    loaded = load_patients(
+        unseen, config.data, seed=config.seed, store=Store(store or store_folder()), progress=read
+    )
+    low, full = Patches(loaded).draw(_PATCHES, config.embedding.patch_size, seed=seed)
     layers = [(n, la, d) for n in models.denoisers for la in models.layers(n) for d in DOMAINS]
     tables: dict[str, list[Row]] = {
         "denoising": _denoising(models, low, full),
@@ -78,6 +82,14 @@ def evaluate(
         tables["layers"].append({"denoiser": name, **row})
         progress(_READING_SHARE + (1 - _READING_SHARE) * (number + 1) / len(layers))
     return tables
+
+
+def _unseen(pairs: Sequence[SeriesPair], split: Mapping[str, Sequence[str]]) -> list[SeriesPair]:
+    """Pairs of patients that nothing was trained on; none of those it was chosen by either, if others are left."""
+    unseen = [pair for pair in pairs if pair.patient_id not in split.get("training", ())]
+    if not unseen:
+        raise DataError("every patient here was trained on", hint="Evaluate on other patients.")
+    return [pair for pair in unseen if pair.patient_id not in split.get("validation", ())] or unseen
 
 
 def _denoising(models: Models, low: Tensor, full: Tensor) -> list[Row]:

@@ -107,4 +107,6 @@ def _why(name: str) -> str:
         "safetensors": _("reads and writes trained models"),
         "matplotlib": _("figures of the report"),
         "rich": _("tables in the log"),
+        "platformdirs": _("where converted series are kept"),
+        "filelock": _("several programs using them at once"),
     }.get(name, "")

@@ -26,8 +26,8 @@ def train_l2(run: Run, name: str) -> nn.Module:
     model, optimizer = run.fabric.setup(denoiser, optimizer)
     checkpoint, first = run.resume(stage, config.steps, **trained)
 
-    for step in range(first, config.steps):
-        low, full, _ = run.draw(stage, step, config.batch_size, config.patch_size)
+    batches = run.batches(stage, first, config.steps, config.batch_size, config.patch_size)
+    for step, low, full, _ in batches:
         set_learning_rate(optimizer, config.learning_rate, step, config.steps)
         loss = F.mse_loss(model(low), full)
         optimizer.zero_grad()
@@ -61,8 +61,8 @@ def train_wgan_vgg(run: Run, name: str, embedding: Embedding) -> nn.Module:
     checkpoint, first = run.resume(stage, config.steps, **trained)
     features = perceptual_features(run, config, embedding)
 
-    for step in range(first, config.steps):
-        low, full, generator = run.draw(stage, step, config.batch_size, config.patch_size)
+    batches = run.batches(stage, first, config.steps, config.batch_size, config.patch_size)
+    for step, low, full, generator in batches:
         set_learning_rate(optimizer, config.learning_rate, step, config.steps)
         set_learning_rate(critic_optimizer, config.learning_rate, step, config.steps)
         denoised = model(low)

@@ -14,7 +14,7 @@ from ..embedding import Embedding
 from ..losses import critic_loss, feature_distance, kl_divergence
 from ..perceptual import load_vgg19
 from ..principal import principal_components
-from .run import Run, seeded, set_learning_rate
+from .run import Run, set_learning_rate
 
 _CLIP = 1.0
 _LINEAR_SHARE = 0.03  # the linear parts start at their optimum and need only small steps
@@ -47,8 +47,8 @@ def train_embedding(run: Run, domain: str, guide: nn.Module | None = None) -> Em
     critic_start = round(config.critic_from * config.steps)
     pixels = config.patch_size**2
 
-    for step in range(first, config.steps):
-        low, full, generator = run.draw(stage, step, config.batch_size, config.patch_size)
+    batches = run.batches(stage, first, config.steps, config.batch_size, config.patch_size)
+    for step, low, full, generator in batches:
         x = low if domain == "low" else full
         adversarial = step >= critic_start
         set_learning_rate(optimizer, config.learning_rate, step, config.steps)
@@ -97,9 +97,8 @@ def _denoised(guide: nn.Module | None, low: Tensor) -> Tensor | None:
 def _start_linear(run: Run, embedding: Embedding, domain: str) -> None:
     """Set the embedding to the linear optimum over freshly drawn training patches."""
     config = run.config.embedding
-    generator = seeded(run.config.seed, f"principal {domain}")
-    low, full = run.patches.draw(config.principal_patches, config.patch_size, generator=generator)
-    samples = run.fabric.to_device(embedding.linear_samples(low if domain == "low" else full))
+    low, full = run.draw(f"principal {domain}", config.principal_patches, config.patch_size)
+    samples = embedding.linear_samples(low if domain == "low" else full)
     components = principal_components(samples, embedding.latent_channels, seed=run.config.seed)
     residual = (components.total_variance - float(components.variances.sum())) / samples.shape[1]
     # Posterior noise as probabilistic PCA has it: a latent need be no sharper than what it leaves out.

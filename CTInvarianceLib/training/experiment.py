@@ -12,15 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning_fabric import Fabric
 from torch import nn
 
 from .. import __version__
 from ..builders import build_denoiser, build_embedding, build_flow
 from ..config import DOMAINS, PRESETS, Config, preset, read_config
-from ..dataset import Patches, PatientSlices, load_patients, too_small
+from ..dataset import load_patients, needed
 from ..errors import ConfigError, ModelsError
 from ..manifest import (
     MANIFEST,
+    configuration,
     denoiser_file,
     embedding_file,
     flow_file,
@@ -31,18 +33,23 @@ from ..manifest import (
 from ..models import Models
 from ..normalization import denormalize
 from ..pairs import SeriesPair
-from ..partition import split_patients
+from ..partition import Split, anatomies, split_patients
+from ..patches import Patches, too_small
 from ..perceptual import load_vgg19
-from ..protocol import Cancelled, Event, OnEvent, Reporter
+from ..places import store_folder
+from ..protocol import Cancelled, Event, OnEvent, Reporter, part
 from ..scan import find_pairs
+from ..slices import PatientSlices
+from ..store import Store
 from ..weights import load_module, save_tensors
 from .denoiser import train_l2, train_wgan_vgg
 from .embedding import train_embedding
 from .flow import make_conditions, make_pool, train_flow
 from .plan import flow_stage, plan_work
-from .run import Run, make_fabric, seeded
+from .run import Run, make_fabric, stage_seed
 
 _LINGER_S = 2.0  # gloo calls a barrier failed where another process has passed it and left already
+_SCANNING_SHARE = 0.05  # of the time for the data
 _UNRELATED = 24  # patches for the ceiling of R
 
 
@@ -52,6 +59,7 @@ def train(
     out: Path | str,
     *,
     resume: bool = True,
+    store: Path | str | None = None,
     on_event: OnEvent = print,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Models:
@@ -62,6 +70,7 @@ def train(
         data: a source for `find_pairs`, or pairs.
         out: folder of the model set; what is finished in it is kept.
         resume: go on with a run that lies in `out`; False: it is an error if there is one.
+        store: folder in which series lie converted, and are kept for later runs; None: in the user's cache.
         on_event: gets every event (docs/method.md).
         should_stop: asked at every step; True ends the run, keeping what is done, with `Cancelled`.
 
@@ -76,7 +85,7 @@ def train(
     report = Reporter(on_event, plan_work(config), job=out.name, should_stop=should_stop)
     report.emit("started", config=config.name, folder=str(out))
     try:
-        run = _prepare(config, data, out, report)
+        run = _prepare(config, data, out, report, Store(Path(store or store_folder())))
         if run.fabric.is_global_zero:
             _log_to_file(report, out)
         guide = config.embedding.guide
@@ -116,18 +125,32 @@ def _check(config: Config, out: Path, *, resume: bool) -> None:
     )
     if uses_vgg:
         load_vgg19(config.vgg19)
+    _check_batches(config)
     if not (out / MANIFEST).exists():
         return
     if not resume:
         raise ModelsError(
             "there is a run in this folder already", where=out, hint="Resume it, or choose another folder."
         )
-    if read_manifest(out)["config"] != config.to_dict():
+    if configuration(read_manifest(out), out) != config:
         raise ModelsError(
             "the run in this folder has another configuration",
             where=out,
             hint="Choose another folder, or resume with the configuration it was started with.",
         )
+
+
+def _check_batches(config: Config) -> None:
+    """Several processes share every batch, so that they learn what one alone would."""
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    sizes = {name: settings.batch_size for name, settings in config.denoisers.items()}
+    for name, size in {"embedding": config.embedding.batch_size, **sizes}.items():
+        if size % processes:
+            raise ConfigError(
+                f"a batch of {size} patches cannot be shared by {processes} processes",
+                where=f"{name}, batch_size",
+                hint=f"Take a multiple of {processes}, or another number of processes.",
+            )
 
 
 def _check_guide(config: Config) -> None:
@@ -157,35 +180,73 @@ def _check_guide(config: Config) -> None:
         )
 
 
-def _prepare(config: Config, data: Path | str | Sequence[SeriesPair], out: Path, report: Reporter) -> Run:
+def _prepare(
+    config: Config, data: Path | str | Sequence[SeriesPair], out: Path, report: Reporter, store: Store
+) -> Run:
     """Read the data, split them, and write the manifest: from here on there is a run to resume."""
-    pairs = find_pairs(data) if isinstance(data, (str, Path)) else list(data)
-    training, validation = split_patients([p.patient_id for p in pairs], config.data, seed=config.seed)
-    patients = load_patients(
-        pairs, config.data, seed=config.seed, progress=lambda fraction: report.progress("data", fraction)
-    )
-    report.forget_speed()  # reading and simulating is nothing like training
-    _check_sizes(patients, config)
+    progress = part(lambda fraction: report.progress("data", fraction), 0, _SCANNING_SHARE)
+    pairs = find_pairs(data, progress=progress) if isinstance(data, (str, Path)) else list(data)
+    split = _split(pairs, config, out)
+    # Of test patients nothing is needed, nor is it converted.
+    used = [pair for pair in pairs if pair.patient_id not in split["test"]]
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         fabric = make_fabric(config)
-    parts = [[p for p in patients if p.patient_id in ids] for ids in (training, validation or training)]
-    run = Run(config, out, fabric, report, *(Patches(part, skip_air=config.data.skip_air) for part in parts))
-    if fabric.is_global_zero:
-        _keep_manifest(run, {"training": training, "validation": validation})
+    patients = _load(used, config, store, report, fabric)
+    _check_sizes(patients, config)
+    training, kept = (
+        Patches(
+            [p for p in patients if p.patient_id in ids],
+            skip_air=config.data.skip_air,
+            flips=config.data.flips,
+            quarter_turns=config.data.quarter_turns,
+            device=fabric.device,
+        )
+        for ids in (split["training"], split["validation"] or split["training"])
+    )
+    run = Run(config, out, fabric, report, training, kept)
+    if fabric.is_global_zero and not (out / MANIFEST).exists():
+        _begin(run, split)
     return run
 
 
-def _keep_manifest(run: Run, patients: dict[str, list[str]]) -> None:
-    """Write the manifest of a new run; a resumed one must be of the same patients."""
-    if (run.folder / MANIFEST).exists():
-        if read_manifest(run.folder)["patients"] != patients:
-            raise ModelsError(
-                "the run in this folder was started with other patients",
-                where=run.folder,
-                hint="Choose another folder, or give the same data.",
-            )
-        return
+def _split(pairs: Sequence[SeriesPair], config: Config, out: Path) -> Split:
+    """The split of the run in `out`, which must be of the same patients, or a new one."""
+    patients = anatomies(pairs)
+    if not (out / MANIFEST).exists():
+        return split_patients(patients, config.data, seed=config.seed)
+    stored: Split = {"test": [], **read_manifest(out)["patients"]}
+    if sorted(patients) != sorted(name for names in stored.values() for name in names):
+        raise ModelsError(
+            "the run in this folder was started with other patients",
+            where=out,
+            hint="Choose another folder, or give the same data.",
+        )
+    return stored
+
+
+def _load(
+    pairs: Sequence[SeriesPair], config: Config, store: Store, report: Reporter, fabric: Fabric
+) -> list[PatientSlices]:
+    """Slices out of the store; says before how much has to be converted."""
+    wanted = needed(pairs, config.data, store, seed=config.seed)
+    if wanted.series:
+        what = f"converting {wanted.series} series, {wanted.size / 1e6:.0f} MB, to {store.folder}"
+        report.emit("log", message=what)
+    patients = load_patients(
+        pairs,
+        config.data,
+        seed=config.seed,
+        store=store,
+        device=str(fabric.device),
+        progress=part(lambda fraction: report.progress("data", fraction), _SCANNING_SHARE, 1),
+    )
+    report.forget_speed()  # reading and simulating is nothing like training
+    return patients
+
+
+def _begin(run: Run, patients: Split) -> None:
+    """Write the manifest of a new run."""
     _save_unrelated(run)
     created = datetime.now(UTC).isoformat(timespec="seconds")
     write_manifest(run.folder, run.config, library=__version__, created=created, patients=patients)
@@ -200,9 +261,9 @@ def _check_sizes(patients: Sequence[PatientSlices], config: Config) -> None:
 
 
 def _save_unrelated(run: Run) -> None:
-    generator = seeded(run.config.seed, "unrelated")
-    low, full = run.validation.draw(_UNRELATED, run.config.embedding.patch_size, generator=generator)
-    tensors = {d: denormalize(t).round().to(torch.int16) for d, t in zip(DOMAINS, (low, full), strict=True)}
+    size, seed = run.config.embedding.patch_size, stage_seed(run.config.seed, "unrelated")
+    drawn = zip(DOMAINS, run.validation.draw(_UNRELATED, size, seed=seed), strict=True)
+    tensors = {domain: denormalize(patches.cpu()).round().to(torch.int16) for domain, patches in drawn}
     save_tensors(run.folder / unrelated_file(), tensors)
 
 

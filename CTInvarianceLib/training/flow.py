@@ -15,7 +15,7 @@ from ..embedding import Embedding, Posterior
 from ..flow import BlockPCA, GridRegression, LatentRegression, LayerFlow, Ridge
 from ..trust import batch_size
 from ..view import Region
-from .run import Run, seeded
+from .run import Run, stage_seed
 
 _ENCODED_AT_ONCE = 64
 _STEM_PATCHES = 96  # enough blocks (256 each of 8×8 pixels at 128×128) for the stem's principal components
@@ -49,8 +49,11 @@ def make_pool(
     """
     size = run.config.embedding.patch_size
     margin = _margin(run, next(iter(embeddings.values())), denoisers)
-    generator = seeded(run.config.seed, "flow patches")
-    low, full = run.patches.draw(run.config.flow.patches, size + 2 * margin, generator=generator)
+    seed = stage_seed(run.config.seed, "flow patches")
+    # Not on the device: all of them at once, with their margins, may be more than it holds.
+    low, full = (
+        each.cpu() for each in run.patches.draw(run.config.flow.patches, size + 2 * margin, seed=seed)
+    )
     images = dict(zip(DOMAINS, (low, full), strict=True))
     inner = Region(margin, margin, size, size)
     posteriors = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,10 +14,12 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from ..config import Config
-from ..dataset import Patches
+from ..patches import Patches
 from ..protocol import Cancelled, Reporter
 from ..schedule import rate_factor
 from .checkpoint import Checkpoint
+
+_WORKERS = 2  # threads that draw patches ahead where a GPU would wait for them
 
 
 @dataclass(frozen=True)
@@ -41,11 +44,30 @@ class Run:
         """Random numbers of one step, the same whether or not the run was interrupted before; own to every rank."""
         return seeded(self.config.seed, stage, step, self.fabric.global_rank)
 
-    def draw(self, stage: str, step: int, count: int, size: int) -> tuple[Tensor, Tensor, torch.Generator]:
-        """Low- and full-dose patches of one step on the run's device, and the step's generator."""
-        generator = self.generator(stage, step)
-        low, full = self.patches.draw(count, size, generator=generator)
-        return self.fabric.to_device(low), self.fabric.to_device(full), generator
+    def batches(
+        self, stage: str, first: int, steps: int, count: int, size: int
+    ) -> Iterator[tuple[int, Tensor, Tensor, torch.Generator]]:
+        """Every step from `first` on: its number, low- and full-dose patches on the run's device, and its generator.
+
+        `count` patches a step are shared by all processes: together they see what one alone would have seen.
+        """
+        fabric = self.fabric
+        drawn = self.patches.batches(
+            count,
+            size,
+            seed=stage_seed(self.config.seed, stage),
+            steps=range(first, steps),
+            rank=fabric.global_rank,
+            ranks=fabric.world_size,
+            workers=0 if fabric.device.type == "cpu" or self.patches.resident else _WORKERS,
+        )
+        for step, (low, full) in zip(range(first, steps), drawn, strict=True):
+            yield step, fabric.to_device(low), fabric.to_device(full), self.generator(stage, step)
+
+    def draw(self, purpose: str, count: int, size: int) -> tuple[Tensor, Tensor]:
+        """Training patches for something that is done once, on the run's device; the same in every process."""
+        low, full = self.patches.draw(count, size, seed=stage_seed(self.config.seed, purpose))
+        return self.fabric.to_device(low), self.fabric.to_device(full)
 
     def resume(
         self, stage: str, steps: int, **trained: tuple[nn.Module, torch.optim.Optimizer]
@@ -73,9 +95,14 @@ class Run:
         return self.folder / "checkpoints" / f"{stage.replace(' ', '-')}.safetensors"
 
 
+def stage_seed(seed: int, stage: str, *numbers: int) -> tuple[int, ...]:
+    """A seed for a name and numbers; different ones give independent streams."""
+    return (seed, zlib.crc32(stage.encode()), *numbers)
+
+
 def seeded(seed: int, stage: str, *numbers: int) -> torch.Generator:
-    """A generator for a seed, a name and numbers; different names and numbers give independent streams."""
-    words = [seed, zlib.crc32(stage.encode()), *numbers]
+    """A generator for `stage_seed`."""
+    words = stage_seed(seed, stage, *numbers)
     state = np.random.SeedSequence(words).generate_state(1, np.uint64)[0]
     return torch.Generator().manual_seed(int(state >> np.uint64(1)))
 
