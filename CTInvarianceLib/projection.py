@@ -8,6 +8,7 @@ Why no projector library: docs/decisions/0002-projector.md.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -20,6 +21,9 @@ PHASES = 8
 OVERSAMPLING = 4
 # Pixels summed at once: as many as fit the cache of a CPU, as each step costs all threads a rendezvous.
 PIECES = 2**21
+
+Window = Callable[[Tensor], Tensor]
+"""What multiplies the ramp at frequencies in cycles per mm, see `kernel.Kernel.window`."""
 
 
 @dataclass(frozen=True)
@@ -92,8 +96,8 @@ def _joseph(image: Tensor, s: Tensor, cos: Tensor, sin: Tensor, pixel_mm: float)
     return torch.cat(views, dim=1) * (pixel_mm / cos.abs()).to(image)[:, None]
 
 
-def ramp_filter(length: int, spacing_mm: float, cutoff: float | None, device: torch.device) -> Tensor:
-    """|f|, apodised by a Hann window that reaches zero at ``cutoff``: the filter of back-projection.
+def ramp_filter(length: int, spacing_mm: float, window: Window | None, device: torch.device) -> Tensor:
+    """H(f) = |f| W(f): the filter of back-projection.
 
     The ramp is the transform of the band-limited kernel sampled on the detector (Kak and Slaney, Principles of
     Computerized Tomographic Imaging, 1988, eq. 3.61), which keeps the right mean where sampling |f| would not.
@@ -101,7 +105,7 @@ def ramp_filter(length: int, spacing_mm: float, cutoff: float | None, device: to
     Args:
         length: number of samples of the transform.
         spacing_mm: detector spacing in mm.
-        cutoff: cycles per mm; None for the bare ramp.
+        window: W; None for the bare ramp.
         device: where the filter is to lie.
 
     Returns:
@@ -112,10 +116,7 @@ def ramp_filter(length: int, spacing_mm: float, cutoff: float | None, device: to
     kernel = torch.where(odd, -1 / (math.pi * n.where(odd, torch.ones_like(n)) * spacing_mm) ** 2, 0.0)
     kernel[0] = 1 / (4 * spacing_mm**2)
     ramp = torch.fft.rfft(kernel).real * spacing_mm
-    if cutoff is None:
-        return ramp
-    frequency = torch.fft.rfftfreq(length, spacing_mm, device=device)
-    return ramp * torch.cos(math.pi / 2 * (frequency / cutoff).clamp(max=1)) ** 2
+    return ramp if window is None else ramp * window(torch.fft.rfftfreq(length, spacing_mm, device=device))
 
 
 def filtered_back_projection(
@@ -124,7 +125,7 @@ def filtered_back_projection(
     shape: tuple[int, int],
     pixel_mm: float,
     *,
-    cutoff: float | None = None,
+    window: Window | None = None,
 ) -> Tensor:
     """f(x, y) = (pi / V) sum over views of (h * p)(theta, x cos(theta) + y sin(theta)).
 
@@ -133,12 +134,12 @@ def filtered_back_projection(
         beam: the rays of the sinogram.
         shape: (rows, columns) of the image.
         pixel_mm: side of a pixel in mm.
-        cutoff: see `ramp_filter`.
+        window: W, see `ramp_filter`.
 
     Returns:
         Attenuation per mm, shape (slices, rows, columns).
     """
-    views = _filtered(sinogram, beam, cutoff)
+    views = _filtered(sinogram, beam, window)
     cos, sin, steep = beam.directions()
     step = pixel_mm * OVERSAMPLING / beam.spacing_mm
     across = _smear(views[:, steep], cos[steep], sin[steep], shape, step)
@@ -146,10 +147,10 @@ def filtered_back_projection(
     return (across + along.transpose(1, 2)) * (math.pi / beam.views)
 
 
-def _filtered(sinogram: Tensor, beam: ParallelBeam, cutoff: float | None) -> Tensor:
+def _filtered(sinogram: Tensor, beam: ParallelBeam, window: Window | None) -> Tensor:
     """The views convolved with the filter, OVERSAMPLING samples per detector, with a zero at either end."""
     length = _fast_length(2 * beam.detectors)
-    response = ramp_filter(length, beam.spacing_mm, cutoff, sinogram.device)
+    response = ramp_filter(length, beam.spacing_mm, window, sinogram.device)
     spectrum = torch.fft.rfft(sinogram, n=length) * response
     fine = torch.fft.irfft(spectrum, n=length * OVERSAMPLING) * OVERSAMPLING
     fine = fine[..., : (beam.detectors - 1) * OVERSAMPLING + 1]
@@ -186,13 +187,17 @@ def _smear(views: Tensor, cos: Tensor, sin: Tensor, shape: tuple[int, int], step
     start = ((torch.arange(rows) - (rows - 1) / 2) * lean[:, None] + reach) * PHASES
     start = start.round().long().to(views.device)
     first = start % PHASES * length + start // PHASES
+    # A CPU takes one slice after the other, whose rows stay in its cache; the order of summation is the same.
+    group = 1 if views.device.type == "cpu" else len(views)
     for block in torch.arange(views.shape[1]).split(8 * at_once):
         tables = _tables(views[:, block], cos[block] * step, columns, reach)
-        for image, table in zip(total, tables, strict=True):
-            for part, index in zip(table.split(at_once), first[block].split(at_once), strict=True):
-                offset = torch.arange(len(part), device=part.device)[:, None] * part.shape[1]
-                pieces = part.flatten().unfold(0, columns, 1).index_select(0, (index + offset).flatten())
-                image += pieces.reshape(-1, rows, columns).sum(0)
+        for image, table in zip(total.split(group), tables.split(group), strict=True):
+            for part, index in zip(table.split(at_once, 1), first[block].split(at_once), strict=True):
+                # Of every slice and view, where each row of the image begins in the flattened table.
+                begin = torch.arange(part.shape[:2].numel(), device=part.device) * part.shape[2]
+                begin = begin.reshape(*part.shape[:2], 1) + index
+                pieces = part.flatten().unfold(0, columns, 1).index_select(0, begin.flatten())
+                image += pieces.reshape(*begin.shape, columns).sum(1)
     return total
 
 
