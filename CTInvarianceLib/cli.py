@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("GOMP_SPINCOUNT", "30000")
     options = _parser().parse_args(arguments)
     try:
-        _run(options)
+        return _run(options)
     except CTInvarianceError as error:
         print(f"error: {error}", file=sys.stderr)
         return BAD_INPUT
@@ -42,15 +42,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _run(options: argparse.Namespace) -> None:
-    """One command; what it imports is imported here: nobody waits for numpy who asks for help, or for a worker."""
+def _run(options: argparse.Namespace) -> int:
+    """One command, its exit code; it is imported here: nobody waits for numpy who asks for help, or for a worker."""
     if options.command == "worker":
         from .worker import serve
 
         serve(scratch=options.scratch, device=options.device)
     from .commands import COMMANDS
 
-    COMMANDS[options.command](options)
+    return COMMANDS[options.command](options) or 0
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
@@ -65,8 +65,11 @@ def _parser() -> argparse.ArgumentParser:
     sub = parser.add_subparsers(dest="command", required=True, metavar="command")
 
     pairs = sub.add_parser("pairs", help="list patients, series and low/full-dose pairs")
-    pairs.add_argument("source", help="folder of DICOM or volume files")
+    pairs.add_argument("source", nargs="+", help="folders of DICOM or volume files, Slicer's DICOM database")
     pairs.add_argument("--json", action="store_true", help="for machines")
+    pairs.add_argument("--seed", type=int, default=0, help="of the split that is shown (0)")
+
+    _add_store(sub)
 
     simulate = sub.add_parser("simulate", help="low dose from full dose")
     simulate.add_argument("volume")
@@ -93,9 +96,12 @@ def _parser() -> argparse.ArgumentParser:
     train = sub.add_parser("train", help="train denoisers, embeddings and flows")
     train.add_argument("--preset", choices=PRESETS, default=None, help="quick: minutes on a CPU")
     train.add_argument("--config", help="TOML or JSON, on top of the preset")
-    train.add_argument("--data", required=True, help="folder of DICOM or volume files")
+    train.add_argument(
+        "--data", required=True, help="folder of DICOM or volume files, Slicer's DICOM database"
+    )
     train.add_argument("--out", required=True, help="folder of the model set")
     train.add_argument("--resume", action="store_true", help="go on with the run in that folder")
+    _add_store_folder(train)
 
     denoise = sub.add_parser("denoise", help="denoise a volume")
     denoise.add_argument("volume")
@@ -108,6 +114,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--models", required=True)
     evaluate.add_argument("--data", required=True)
     evaluate.add_argument("--out", required=True, help="folder to write")
+    _add_store_folder(evaluate)
 
     models = sub.add_parser("models", help="what model sets there are")
     models.add_argument("action", choices=("list", "show", "delete"))
@@ -121,6 +128,22 @@ def _parser() -> argparse.ArgumentParser:
     worker.add_argument("--scratch", metavar="FOLDER", help="a folder ctinvariance-… to remove at the end")
     worker.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
     return parser
+
+
+def _add_store(sub: Any) -> None:
+    store: argparse.ArgumentParser = sub.add_parser(
+        "store", help="series converted for training: build, list, delete"
+    )
+    store.add_argument("action", choices=("build", "list", "delete"))
+    store.add_argument("what", nargs="*", help="build: a source, as for pairs; delete: patients")
+    store.add_argument("--all", action="store_true", help="delete everything")
+    store.add_argument("--dose", type=float, default=0.25, help="build: of simulated low dose (0.25)")
+    store.add_argument("--seed", type=int, default=0, help="build: of its noise, as of the training run (0)")
+    _add_store_folder(store)
+
+
+def _add_store_folder(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--store", metavar="FOLDER", help="of converted series (the user's cache)")
 
 
 def _add_sample(sub: Any) -> None:

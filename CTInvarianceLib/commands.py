@@ -9,38 +9,16 @@ from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from .config import Config, preset, read_config
 from .console import Console, show_table
+from .data_commands import pairs, store
 from .errors import ConfigError, ModelsError, VolumeError
 from .manifest import configuration, delete_models, list_models, read_manifest, summary
-from .pairs import SeriesPair
 from .protocol import Reporter
-from .scan import find_pairs
 from .volume_files import read_volume, writable_suffix, write_volume
-
-
-def pairs(options: Namespace) -> None:
-    """List what a source holds."""
-    rows = [_pair_row(pair) for pair in find_pairs(options.source)]
-    if options.json:
-        print(json.dumps(rows, indent=1))
-        return
-    show_table(f"{len(rows)} full-dose series", rows)
-
-
-def _pair_row(pair: SeriesPair) -> dict[str, Any]:
-    low = pair.low_dose
-    return {
-        "patient": pair.patient_id,
-        "full dose": pair.full_dose.description,
-        "low dose": "to be simulated" if low is None else low.description,
-        "files": len(pair.full_dose.files),
-        "series": pair.full_dose.series_uid,
-    }
 
 
 def simulate(options: Namespace) -> None:
@@ -95,6 +73,7 @@ def train(options: Namespace) -> None:
             options.data,
             out,
             resume=options.resume,
+            store=options.store,
             on_event=console,
             should_stop=should_stop,
         )
@@ -201,7 +180,10 @@ def evaluate(options: Namespace) -> None:
     models = Models.load(options.models)
     with Console() as console:
         report = Reporter(console, {"evaluating": 1.0})
-        tables = measure(models, options.data, progress=lambda f: report.progress("evaluating", f))
+        store_path = Path(options.store) if options.store else None
+        tables = measure(
+            models, options.data, store=store_path, progress=lambda f: report.progress("evaluating", f)
+        )
     write_report(tables, Path(options.out), models=str(options.models), data=str(options.data))
     for title, rows in tables.items():
         if rows:
@@ -234,7 +216,7 @@ def demo(options: Namespace) -> None:
     print(f"Look at {summary.pictures}; numbers are in {summary.table}.")
 
 
-COMMANDS: dict[str, Callable[[Namespace], None]] = {
+COMMANDS: dict[str, Callable[[Namespace], int | None]] = {
     function.__name__: function
-    for function in (pairs, simulate, phantom, train, denoise, sample, evaluate, models, demo)
+    for function in (pairs, store, simulate, phantom, train, denoise, sample, evaluate, models, demo)
 }

@@ -188,6 +188,7 @@ class Train:
         data: what `find_pairs` takes: a path, or a list of paths.
         preset: name of a preset, and
         config: settings on top of it; one of the two may be missing.
+        store: folder of converted series; "": in the user's cache.
     """
 
     data: Any
@@ -195,6 +196,7 @@ class Train:
     preset: str = ""
     config: dict[str, Any] = field(default_factory=dict)
     resume: bool = False
+    store: str = ""
 
     def run(self, work: Work) -> Result:
         """All stages, with their events."""
@@ -207,7 +209,13 @@ class Train:
 
         pairs = find_pairs(self.data)
         train(
-            self._config(), pairs, self.out, resume=self.resume, on_event=listen, should_stop=work.should_stop
+            self._config(),
+            pairs,
+            self.out,
+            resume=self.resume,
+            store=self.store or None,
+            on_event=listen,
+            should_stop=work.should_stop,
         )
         return {"out": self.out}
 

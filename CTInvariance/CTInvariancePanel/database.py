@@ -18,8 +18,8 @@ from slicer.i18n import tr as _
 from CTInvarianceLib.config import DataConfig
 from CTInvarianceLib.errors import DataError, DicomError
 from CTInvarianceLib.pairs import SeriesPair, pair_series
-from CTInvarianceLib.partition import split_patients
-from CTInvarianceLib.series import CTSeries
+from CTInvarianceLib.partition import anatomies, split_patients
+from CTInvarianceLib.series import CTSeries, anatomy_of
 
 from .gradual import runAll
 from .reading import numberOf, readPatient, textOf
@@ -143,10 +143,11 @@ def loadSeries(uid: str, db: Any = None) -> Any:
 
 @dataclass(frozen=True)
 class Split:
-    """Patient ids for training and for validation; `note` says what is unusual about it."""
+    """Patient ids for training, validation and test; `note` says what is unusual about it."""
 
     training: tuple[str, ...]
     validation: tuple[str, ...]
+    test: tuple[str, ...]
     note: str = ""
 
 
@@ -158,9 +159,9 @@ def split(pairs: Iterable[SeriesPair], seed: int, validation: float = 0.2) -> Sp
     """
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
-        ids = [pair.patient_id for pair in pairs]
-        training, apart = split_patients(ids, DataConfig(validation=validation), seed=seed)
-    return Split(tuple(training), tuple(apart), "; ".join(str(warning.message) for warning in said))
+        found = split_patients(anatomies(pairs), DataConfig(validation=validation), seed=seed)
+    parts = (tuple(found[name]) for name in ("training", "validation", "test"))
+    return Split(*parts, "; ".join(str(warning.message) for warning in said))
 
 
 def _usable(patients: Iterable[PatientRow], db: Any = None) -> Iterator[CTSeries]:
@@ -169,7 +170,8 @@ def _usable(patients: Iterable[PatientRow], db: Any = None) -> Iterator[CTSeries
             for row in study.series:
                 if row.usable:
                     files = () if db is None else map(Path, db.filesForSeries(row.uid))
-                    yield CTSeries(patient.id, row.uid, row.description, tuple(files), study.uid)
+                    anatomy = anatomy_of(patient.id, row.bodyPart, study.description, row.description)
+                    yield CTSeries(patient.id, row.uid, row.description, tuple(files), study.uid, anatomy)
 
 
 def _withPartners(patient: PatientRow, partners: dict[str, str], note: str) -> PatientRow:

@@ -48,6 +48,7 @@ def _series(db: Any, uid: str) -> SeriesRow:
         textOf(db.fieldForSeries("Modality", uid)).upper(),
         images=len(files),
         filesMissing=bool(files) and not Path(files[0]).is_file(),
+        bodyPart=textOf(db.fieldForSeries("BodyPartExamined", uid)).upper(),
     )
     row = replace(row, reason=_reason(db, row, files))
     return replace(row, dose=dose_of(row.description)) if row.usable else row

@@ -23,6 +23,7 @@ class SeriesRow:
         filesMissing: whether the first file is gone; `database.missingFiles` looks at all.
         reason: why the series cannot be used; "" where it can.
         note: what is worth knowing about a usable series, such as why it has no partner.
+        bodyPart: BodyPartExamined; may be empty.
     """
 
     uid: str
@@ -35,6 +36,7 @@ class SeriesRow:
     filesMissing: bool = False
     reason: str = ""
     note: str = ""
+    bodyPart: str = ""
 
     @property
     def usable(self) -> bool:

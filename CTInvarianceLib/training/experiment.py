@@ -5,20 +5,14 @@ from __future__ import annotations
 import json
 import os
 import time
-import warnings
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import torch
-from lightning_fabric import Fabric
 from torch import nn
 
-from .. import __version__
 from ..builders import build_denoiser, build_embedding, build_flow
 from ..config import DOMAINS, PRESETS, Config, preset, read_config
-from ..dataset import load_patients, needed
 from ..errors import ConfigError, ModelsError
 from ..manifest import (
     MANIFEST,
@@ -27,30 +21,22 @@ from ..manifest import (
     embedding_file,
     flow_file,
     read_manifest,
-    unrelated_file,
-    write_manifest,
 )
 from ..models import Models
-from ..normalization import denormalize
 from ..pairs import SeriesPair
-from ..partition import Split, anatomies, split_patients
-from ..patches import Patches, too_small
 from ..perceptual import load_vgg19
 from ..places import store_folder
-from ..protocol import Cancelled, Event, OnEvent, Reporter, part
-from ..scan import find_pairs
-from ..slices import PatientSlices
+from ..protocol import Cancelled, Event, OnEvent, Reporter
 from ..store import Store
 from ..weights import load_module, save_tensors
 from .denoiser import train_l2, train_wgan_vgg
 from .embedding import train_embedding
 from .flow import make_conditions, make_pool, train_flow
 from .plan import flow_stage, plan_work
-from .run import Run, make_fabric, stage_seed
+from .prepare import prepare
+from .run import Run
 
 _LINGER_S = 2.0  # gloo calls a barrier failed where another process has passed it and left already
-_SCANNING_SHARE = 0.05  # of the time for the data
-_UNRELATED = 24  # patches for the ceiling of R
 
 
 def train(
@@ -85,7 +71,7 @@ def train(
     report = Reporter(on_event, plan_work(config), job=out.name, should_stop=should_stop)
     report.emit("started", config=config.name, folder=str(out))
     try:
-        run = _prepare(config, data, out, report, Store(Path(store or store_folder())))
+        run = prepare(config, data, out, report, Store(Path(store or store_folder())))
         if run.fabric.is_global_zero:
             _log_to_file(report, out)
         guide = config.embedding.guide
@@ -178,93 +164,6 @@ def _check_guide(config: Config) -> None:
             where="embedding, guide",
             hint="Train another model set for them.",
         )
-
-
-def _prepare(
-    config: Config, data: Path | str | Sequence[SeriesPair], out: Path, report: Reporter, store: Store
-) -> Run:
-    """Read the data, split them, and write the manifest: from here on there is a run to resume."""
-    progress = part(lambda fraction: report.progress("data", fraction), 0, _SCANNING_SHARE)
-    pairs = find_pairs(data, progress=progress) if isinstance(data, (str, Path)) else list(data)
-    split = _split(pairs, config, out)
-    # Of test patients nothing is needed, nor is it converted.
-    used = [pair for pair in pairs if pair.patient_id not in split["test"]]
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-        fabric = make_fabric(config)
-    patients = _load(used, config, store, report, fabric)
-    _check_sizes(patients, config)
-    training, kept = (
-        Patches(
-            [p for p in patients if p.patient_id in ids],
-            skip_air=config.data.skip_air,
-            flips=config.data.flips,
-            quarter_turns=config.data.quarter_turns,
-            device=fabric.device,
-        )
-        for ids in (split["training"], split["validation"] or split["training"])
-    )
-    run = Run(config, out, fabric, report, training, kept)
-    if fabric.is_global_zero and not (out / MANIFEST).exists():
-        _begin(run, split)
-    return run
-
-
-def _split(pairs: Sequence[SeriesPair], config: Config, out: Path) -> Split:
-    """The split of the run in `out`, which must be of the same patients, or a new one."""
-    patients = anatomies(pairs)
-    if not (out / MANIFEST).exists():
-        return split_patients(patients, config.data, seed=config.seed)
-    stored: Split = {"test": [], **read_manifest(out)["patients"]}
-    if sorted(patients) != sorted(name for names in stored.values() for name in names):
-        raise ModelsError(
-            "the run in this folder was started with other patients",
-            where=out,
-            hint="Choose another folder, or give the same data.",
-        )
-    return stored
-
-
-def _load(
-    pairs: Sequence[SeriesPair], config: Config, store: Store, report: Reporter, fabric: Fabric
-) -> list[PatientSlices]:
-    """Slices out of the store; says before how much has to be converted."""
-    wanted = needed(pairs, config.data, store, seed=config.seed)
-    if wanted.series:
-        what = f"converting {wanted.series} series, {wanted.size / 1e6:.0f} MB, to {store.folder}"
-        report.emit("log", message=what)
-    patients = load_patients(
-        pairs,
-        config.data,
-        seed=config.seed,
-        store=store,
-        device=str(fabric.device),
-        progress=part(lambda fraction: report.progress("data", fraction), _SCANNING_SHARE, 1),
-    )
-    report.forget_speed()  # reading and simulating is nothing like training
-    return patients
-
-
-def _begin(run: Run, patients: Split) -> None:
-    """Write the manifest of a new run."""
-    _save_unrelated(run)
-    created = datetime.now(UTC).isoformat(timespec="seconds")
-    write_manifest(run.folder, run.config, library=__version__, created=created, patients=patients)
-
-
-def _check_sizes(patients: Sequence[PatientSlices], config: Config) -> None:
-    size = max(config.embedding.patch_size, *(d.patch_size for d in config.denoisers.values()))
-    for patient in patients:
-        _, rows, columns = patient.full_dose.shape
-        if min(rows, columns) < size:
-            raise too_small(patient.patient_id, (rows, columns), size)
-
-
-def _save_unrelated(run: Run) -> None:
-    size, seed = run.config.embedding.patch_size, stage_seed(run.config.seed, "unrelated")
-    drawn = zip(DOMAINS, run.validation.draw(_UNRELATED, size, seed=seed), strict=True)
-    tensors = {domain: denormalize(patches.cpu()).round().to(torch.int16) for domain, patches in drawn}
-    save_tensors(run.folder / unrelated_file(), tensors)
 
 
 def _nothing(event: Event) -> None:

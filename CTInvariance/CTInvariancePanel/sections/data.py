@@ -125,6 +125,7 @@ class DataSection(Section):
             else:
                 self._split = dict.fromkeys(split.training, _("training"))
                 self._split |= dict.fromkeys(split.validation, _("validation"))
+                self._split |= dict.fromkeys(split.test, _("test"))
         if not self._note:
             paired = sum(pair.low_dose is not None for pair in pairs)
             self._note = _("{} patients, {} usable series, {} pairs of low and full dose.").format(
