@@ -22,7 +22,8 @@ def write_dicom_series(
 ) -> list[Path]:
     """Write `1-001.dcm`, `1-002.dcm`, … in Explicit VR Little Endian, each whole or not at all.
 
-    Stored values are 16 bit: HU are rounded to whole numbers. Nothing is compressed, and nothing depends on clock
+    Stored values are 16 bit: HU are rounded to whole numbers (`read_volume` takes -2000 and less for padding, as
+    scanners mean it). Nothing is compressed, and nothing depends on clock
     or chance, so the same volume and header give the same files.
 
     Args:

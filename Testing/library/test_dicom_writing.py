@@ -123,7 +123,7 @@ def test_slices_that_run_against_the_normal_stay_where_they_are(tmp_path):
     np.testing.assert_allclose(read.position(1, 2, 0), CTVolume(HU, affine).position(1, 2, 2))
 
 
-def test_hu_are_rounded_and_the_whole_range_comes_back(tmp_path):
+def test_hu_are_rounded_and_the_highest_comes_back(tmp_path):
     values = np.array([-1999.4, -1024.0, -0.5, 0.49, 0.5, 1.5, LIMITS_HU[1]], np.float32)
     write_dicom_series(CTVolume(values[None, None], np.eye(4)), tmp_path, HEADER)
     read = read_volume(tmp_path / "1-001.dcm").hu[0, 0]
