@@ -7,71 +7,43 @@ deleted at any time, and a damaged one is: it is made anew. SQLite's own locks l
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import sqlite3
-import stat
 from collections.abc import Iterator, Sequence
-from dataclasses import astuple, dataclass, fields
+from itertools import groupby
 from pathlib import Path
 
-from .dicom_tags import DicomHeader, read_header
+from .dicom_tags import read_header
 from .errors import DicomError
+from .header_text import FORMAT, Found, HeaderReader, written
+from .listing import FileStamp
 from .protocol import Progress, unheard
 
-_VERSION = 1  # of the rows; others are thrown away
-_SCHEMA = "CREATE TABLE IF NOT EXISTS files (path TEXT PRIMARY KEY, size INT, changed INT, found TEXT) WITHOUT ROWID"
+_SCHEMA = (
+    "CREATE TABLE files (folder BLOB, name BLOB, size INT, changed INT, shared TEXT, own TEXT,"
+    " PRIMARY KEY (folder, name)) WITHOUT ROWID"
+)
 _BUSY_S = 10.0
-_BATCH = 500  # files between two commits: what a cancelled scan loses at most
-_TUPLES = [number for number, field in enumerate(fields(DicomHeader)[1:]) if "tuple" in str(field.type)]
+_BATCH = 500  # files between two commits
+_EVERY = 50  # files between two calls of progress
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
-Found = DicomHeader | DicomError | None
-"""What a file holds: a header, damage, or nothing of DICOM."""
-
-
-@dataclass(frozen=True)
-class FileStamp:
-    """A file as its folder lists it: size in bytes, time of change in ns."""
-
-    path: str
-    size: int
-    changed: int
-
-
-def stamps_under(path: Path) -> Iterator[FileStamp]:
-    """A file, or all files of a tree in sorted order, without hidden ones (such as the ._ files of macOS)."""
-    if not path.is_dir():
-        yield _stamp(os.fspath(path), path.stat())
-        return
-    try:
-        with os.scandir(path) as listed:
-            entries = sorted((each for each in listed if not each.name.startswith(".")), key=lambda e: e.name)
-    except PermissionError:
-        return
-    folders = []
-    for entry in entries:
-        with contextlib.suppress(OSError):  # a dangling link, or gone since it was listed
-            if entry.is_dir():
-                folders += [] if entry.is_symlink() else [entry.path]
-            elif stat.S_ISREG((found := entry.stat()).st_mode):
-                yield _stamp(entry.path, found)
-    for folder in folders:
-        yield from stamps_under(Path(folder))
-
-
-def _stamp(path: str, found: os.stat_result) -> FileStamp:
-    return FileStamp(path, found.st_size, found.st_mtime_ns)
+_Row = tuple[bytes, bytes, int, int, str, str]
+_Known = dict[bytes, tuple[int, int, str, str]]
 
 
 class HeaderIndex:
     """The index in a file; None keeps nothing.
 
     Attributes:
+        file: where it lies.
         trouble: why nothing could be kept, for the user; "" while all is well.
     """
 
     def __init__(self, file: Path | None) -> None:
-        self._file, self.trouble = file, ""
+        self.file, self.trouble = file, ""
+        self._rows: sqlite3.Connection | None = None
+        self._new: list[_Row] = []
 
     def headers(
         self, stamps: Sequence[FileStamp], *, progress: Progress = unheard
@@ -79,112 +51,159 @@ class HeaderIndex:
         """What every file holds, and whether it had to be read for that; in the order given.
 
         Args:
-            stamps: files with absolute paths.
+            stamps: files with absolute paths, those of one folder one after the other.
             progress: gets the fraction that is done; what it raises stops the scan, and what was read is kept.
         """
-        with contextlib.closing(self._open()) as rows:
-            known = self._known(rows, stamps)
-            for number, each in enumerate(stamps):
-                size, changed, text = known.pop(each.path, (0, 0, ""))
-                if fresh := (size, changed) != (each.size, each.changed):
-                    text = _written(_read(each))
-                    self._keep(rows, [(each.path, each.size, each.changed, text)])
-                if number % _BATCH == 0 or number + 1 == len(stamps):
-                    self._keep(rows, (), commit=True)
-                    progress(number / len(stamps))
-                yield each, _parsed(each.path, text), fresh
-            self._forget(rows, known, stamps)
+        self.trouble, reader, number = "", HeaderReader(), 0
+        self._rows = self._open()
+        try:
+            for folder, several in groupby(stamps, lambda each: os.path.dirname(each.path)):  # noqa: PTH120
+                key = os.fsencode(folder)
+                known = self._known(key)
+                for each in several:
+                    if number % _EVERY == 0:
+                        progress(number / len(stamps))
+                    number += 1
+                    name = os.fsencode(each.path[len(folder) :].lstrip(os.sep))
+                    yield each, *self._found(each, known.pop(name, None), (key, name), reader)
+                self._forget(key, folder, known)
+            self._forget_folders({os.path.dirname(each.path) for each in stamps})  # noqa: PTH120
+        finally:
+            self._keep()
+            if self._rows:
+                self._rows.close()
         progress(1.0)
 
-    def _open(self) -> sqlite3.Connection:
-        """The index, empty where it was of another version or damaged; in memory where none can be kept."""
-        if self._file is None:
-            return _opened(None)
+    def _found(
+        self,
+        stamp: FileStamp,
+        row: tuple[int, int, str, str] | None,
+        key: tuple[bytes, bytes],
+        reader: HeaderReader,
+    ) -> tuple[Found, bool]:
+        """What a file holds, from its row where that is of today, and whether it was read."""
+        if row and row[:2] == stamp[1:]:
+            with contextlib.suppress(ValueError, TypeError, KeyError):  # a row that somebody has changed
+                return reader.parsed(stamp.path, row[2], row[3]), False
+        found = _read(stamp)
+        # A file that could not be opened may be readable the next time without having changed.
+        if self._rows and not (isinstance(found, DicomError) and isinstance(found.__cause__, OSError)):
+            self._new.append((*key, stamp.size, stamp.changed, *written(found)))
+            if len(self._new) >= _BATCH:
+                self._keep()
+        return found, True
+
+    def _open(self) -> sqlite3.Connection | None:
+        """The index, empty where it was of another version or damaged; None where none can be kept."""
+        if self.file is None:
+            return None
         try:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
+            self.file.parent.mkdir(parents=True, exist_ok=True)
             try:
-                return _opened(self._file)
+                return _opened(self.file)
             except sqlite3.DatabaseError as error:
-                if "not a database" not in str(error) and "malformed" not in str(error):
+                if not _damaged(error):
                     raise
-                self._file.unlink()
-                return _opened(self._file)
+                return self._anew()
         except (OSError, sqlite3.Error) as error:
             self.trouble = str(error)
-            return _opened(None)
+            return None
 
-    def _known(
-        self, rows: sqlite3.Connection, stamps: Sequence[FileStamp]
-    ) -> dict[str, tuple[int, int, str]]:
-        """The rows below the folder that holds all files."""
-        if not stamps:
+    def _anew(self) -> sqlite3.Connection:
+        assert self.file is not None
+        for file in (self.file, self.file.with_name(f"{self.file.name}-journal")):
+            file.unlink(missing_ok=True)
+        return _opened(self.file)
+
+    def _known(self, folder: bytes) -> _Known:
+        """The rows of a folder, by the names of the files."""
+        query = "SELECT name, size, changed, shared, own FROM files WHERE folder = ?"
+        if not self._rows:
             return {}
-        low, high = _range(stamps)
-        query = "SELECT path, size, changed, found FROM files WHERE path BETWEEN ? AND ?"
-        return {path: (size, changed, text) for path, size, changed, text in rows.execute(query, (low, high))}
-
-    def _forget(
-        self, rows: sqlite3.Connection, gone: dict[str, tuple[int, int, str]], stamps: Sequence[FileStamp]
-    ) -> None:
-        """Drop rows of files that are no longer there; those below other folders stay."""
-        missing = [(path,) for path in gone if not os.path.lexists(path)] if len(stamps) > 1 else []
-        if missing:
-            with contextlib.suppress(sqlite3.Error), rows:
-                rows.executemany("DELETE FROM files WHERE path = ?", missing)
-
-    def _keep(
-        self, rows: sqlite3.Connection, new: Sequence[tuple[str, int, int, str]], *, commit: bool = False
-    ) -> None:
         try:
-            rows.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", new)
-            if commit:
-                rows.commit()
-        except sqlite3.Error as error:  # a full or read-only disk must not end a scan
-            self.trouble = str(error)
+            return {name: rest for name, *rest in self._rows.execute(query, (folder,))}  # type: ignore[misc]
+        except sqlite3.Error as error:
+            self._give_up(error)
+        return {}
+
+    def _forget(self, key: bytes, folder: str, gone: _Known) -> None:
+        """Drop the rows of files that are no longer there."""
+        missing = [(key, name) for name in gone if not Path(folder, os.fsdecode(name)).exists()]
+        self._write("DELETE FROM files WHERE folder = ? AND name = ?", missing)
+
+    def _forget_folders(self, seen: set[str]) -> None:
+        """Drop the rows of folders that are no longer there, below the folder that holds all that were seen."""
+        common = os.path.commonpath(seen) if len(seen) > 1 else ""
+        if not self._rows or os.path.dirname(common) == common:  # noqa: PTH120 - nothing, or the root of the disk
+            return
+        below, gone = os.fsencode(f"{common}{os.sep}"), []
+        query = "SELECT min(folder) FROM files WHERE folder > ?"
+        try:
+            folder = self._rows.execute(query, (below,)).fetchone()[0]
+            while folder and folder.startswith(below):
+                if os.fsdecode(folder) not in seen and not os.path.isdir(folder):  # noqa: PTH112
+                    gone.append((folder,))
+                folder = self._rows.execute(query, (folder,)).fetchone()[0]
+        except sqlite3.Error as error:
+            self._give_up(error)
+        self._write("DELETE FROM files WHERE folder = ?", gone)
+
+    def _keep(self) -> None:
+        """Write what was read; a short lock, so that other scans need not wait."""
+        self._write("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?)", self._new)
+        self._new = []
+
+    def _write(self, command: str, rows: Sequence[tuple[object, ...]]) -> None:
+        if rows and self._rows:
+            try:
+                with self._rows:
+                    self._rows.executemany(command, rows)
+            except sqlite3.Error as error:  # a full or read-only disk must not end a scan
+                self._give_up(error)
+
+    def _give_up(self, error: sqlite3.Error) -> None:
+        """Go on with a new file where this one is damaged, and else without any."""
+        assert self._rows is not None
+        self._rows.close()
+        self._rows = None
+        try:
+            if not _damaged(error):
+                raise error
+            self._rows = self._anew()
+        except (OSError, sqlite3.Error) as why:
+            self.trouble = str(why)
 
 
-def _opened(file: Path | None) -> sqlite3.Connection:
-    rows = sqlite3.connect(file or ":memory:", timeout=_BUSY_S)
+def _damaged(error: sqlite3.Error) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED
+
+
+def _opened(file: Path) -> sqlite3.Connection:
+    rows = sqlite3.connect(file, timeout=_BUSY_S)
     try:
-        if rows.execute("PRAGMA user_version").fetchone()[0] != _VERSION:
-            rows.execute("DROP TABLE IF EXISTS files")
-            rows.execute(f"PRAGMA user_version = {_VERSION}")
-        rows.execute(_SCHEMA)
-        rows.commit()
+        rows.execute("PRAGMA synchronous = OFF")  # a power failure may cost the index, which is made anew
+        if _format(rows) != FORMAT:
+            rows.execute("BEGIN IMMEDIATE")
+            if _format(rows) != FORMAT:  # another scan may have been faster
+                rows.execute("DROP TABLE IF EXISTS files")
+                rows.execute(_SCHEMA)
+                rows.execute(f"PRAGMA user_version = {FORMAT}")
+            rows.commit()
+        rows.execute("SELECT name, size, changed, shared, own FROM files LIMIT 1").fetchone()
     except sqlite3.Error:
         rows.close()
         raise
     return rows
 
 
-def _range(stamps: Sequence[FileStamp]) -> tuple[str, str]:
-    """Bounds of the paths below the folder that holds all files."""
-    first = stamps[0].path
-    common = os.path.commonpath([each.path for each in stamps]) if len(stamps) > 1 else first
-    return (common, common + chr(0x10FFFF)) if len(stamps) > 1 else (first, first)
+def _format(rows: sqlite3.Connection) -> int:
+    return int(rows.execute("PRAGMA user_version").fetchone()[0])
 
 
-def _read(each: FileStamp) -> Found:
-    if not each.size:
-        return DicomError("the file is empty", where=each.path, hint="Copy or export it again.")
+def _read(stamp: FileStamp) -> Found:
+    if not stamp.size:
+        return DicomError("the file is empty", where=stamp.path, hint="Copy or export it again.")
     try:
-        return read_header(Path(each.path))
+        return read_header(Path(stamp.path))
     except DicomError as error:
         return error
-
-
-def _written(found: Found) -> str:
-    if isinstance(found, DicomError):
-        return json.dumps({"what": found.what, "hint": found.hint})
-    return json.dumps(found and astuple(found)[1:], separators=(",", ":"))
-
-
-def _parsed(path: str, text: str) -> Found:
-    values = json.loads(text)
-    if values is None:
-        return None
-    if isinstance(values, dict):
-        return DicomError(values["what"], where=path, hint=values["hint"])
-    for number in _TUPLES:
-        values[number] = tuple(values[number])
-    return DicomHeader(Path(path), *values)

@@ -1,165 +1,183 @@
-"""Slices in the scanner: rays, line integrals, photons, and the noise that a dose puts into the image."""
+"""What a data source holds: pairs of series, and everything about it that is not as it should be."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+import os
+import re
+import warnings
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor
+from .errors import DataError, DicomError, PairingWarning
+from .index import HeaderIndex
+from .listing import FileStamp, stamps_under
+from .pairs import SeriesPair, pair_series
+from .places import index_file
+from .protocol import Progress, unheard
+from .series import CTSeries, Problem, series_of, why_left_out
+from .slicer_database import database_files, is_database
+from .volume_files import PathLike, as_paths, volume_suffix
 
-from .kernel import Kernel
-from .projection import ParallelBeam, filtered_back_projection, forward_project
-from .scanner import MU_WATER, Scanner
-
-DETECTOR_MM = 0.6  # detector pitch at the isocentre of the usual 64-slice scanners
-SCAN_VIEWS = 1000  # views over 180 degrees of the scan that `photons` refers to
-COARSE_MM = 2.5  # fine enough for line integrals that only set a variance
-COARSE_VIEWS = 90
-LARGEST_VARIANCE = 1.0  # of one ray: beyond it the logarithm is not linear, and scanners clip the counts
-HU_PER_MU = 1000 / MU_WATER
+_NAMED = re.compile(r"(?P<patient>.+)[._-](?P<dose>low|full)", re.IGNORECASE)
+_SHOWN = 3  # files of one folder with the same trouble that are named; the rest is counted
 
 
 @dataclass(frozen=True)
-class Attenuator:
-    """What the rays pass, when it is more than the field of view: HU (rows, columns), pixel side and centre, mm.
-
-    ``center_mm`` is the (x, y) of the field's centre in the coordinates of this image (see `projection`).
-    """
-
-    hu: NDArray[np.float32]
-    pixel_mm: float
-    center_mm: tuple[float, float] = (0.0, 0.0)
-
-
-@dataclass(frozen=True, eq=False)
 class Scan:
-    """Slices of one shape: what reaches the detector, and one draw of white noise for each ray.
+    """What a data source holds.
 
     Attributes:
-        beam: the rays.
-        shape: (rows, columns) of the images.
-        pixel_mm: side of their pixels.
-        kernel: of the reconstruction.
-        weakening: exp(p) / fluence of each ray, p its line integral; (slices, views, detectors).
-        white: N(0, 1) for each ray; the same shape.
+        source: the paths that were scanned.
+        pairs: pairs and single series, sorted by patient.
+        problems: everything that is unclear, damaged or unusual; the rest was found all the same.
+        left_out: number of files that are none to look at, though nothing is wrong with them, by reason.
+        files: number of files that were looked at.
+        read: how many of them had to be read because the index did not know them.
     """
 
-    beam: ParallelBeam
-    shape: tuple[int, int]
-    pixel_mm: float
-    kernel: Kernel
-    weakening: Tensor
-    white: Tensor
-
-    @classmethod
-    def of(
-        cls,
-        bodies: Sequence[Attenuator],
-        shape: tuple[int, int],
-        pixel_mm: float,
-        *,
-        kernel: Kernel,
-        scanner: Scanner,
-        seeds: Sequence[Sequence[int]],
-        device: str | torch.device,
-    ) -> Scan:
-        """Scan of bodies that have images of the same shape and pixel; every slice has a seed of its own."""
-        # Spokes of a spectrum of this width stay closer than the resolution of a field of this size.
-        views = math.ceil(math.pi * max(shape) * pixel_mm * kernel.bandwidth())
-        beam = ParallelBeam.covering(shape, pixel_mm, DETECTOR_MM, views)
-        integrals = _line_integrals(bodies, beam, torch.device(device))
-        field_mm = max(bodies[0].hu.shape) * bodies[0].pixel_mm
-        weakening = integrals.exp() / scanner.fluence(integrals, beam, field_mm)
-        draws = [_white(seed, beam) for seed in seeds]
-        return cls(beam, shape, pixel_mm, kernel, weakening, torch.stack(draws).to(device))
-
-    def __getitem__(self, slices: Tensor) -> Scan:
-        """The scan of some slices, given as a tensor of indices."""
-        chosen = self.weakening[slices], self.white[slices]
-        return Scan(self.beam, self.shape, self.pixel_mm, self.kernel, *chosen)
-
-    def noise(self, dose: float, original: float | None, photons: Tensor, s: float) -> Tensor:
-        """Noise in HU that takes the slices from one dose to another; original None: from no noise at all.
-
-        Args:
-            dose: wanted dose, a share of the dose that the photons stand for.
-            original: dose of the images as they are.
-            photons: N0 of each slice, shape (slices,).
-            s: standard deviation of the electronic noise in photons.
-
-        Returns:
-            (slices, rows, columns).
-        """
-        n0 = photons[:, None, None]
-        added = _ray_variance(self.weakening / (n0 * dose), s)
-        if original is not None:
-            added = added - _ray_variance(self.weakening / (n0 * original), s)
-        # Each view here stands for SCAN_VIEWS / views of the scan, and has the variance of their mean.
-        rays = self.white * (added.clamp(min=0) * (self.beam.views / SCAN_VIEWS)).sqrt()
-        mu = filtered_back_projection(
-            rays, self.beam, self.shape, self.pixel_mm, window=self.kernel.window
-        )
-        return mu * HU_PER_MU
-
-    def photons_for(self, sigma_hu: Tensor, s: float) -> Tensor:
-        """N0 that gives noise of these sizes on the axis: sigma^2 = gain (m1 / N0 + s^2 m2 / N0^2).
-
-        m1 and m2 are the mean and the mean square, over views, of the weakening of the ray through the axis.
-
-        Args:
-            sigma_hu: HU, shape (slices,).
-            s: standard deviation of the electronic noise in photons.
-        """
-        middle = self.weakening[:, :, self.beam.detectors // 2]
-        inverse = noise_gain(self.kernel) / sigma_hu**2
-        counting, electronic = inverse * middle.mean(1), inverse * s**2 * (middle**2).mean(1)
-        return counting / 2 + (counting**2 / 4 + electronic).sqrt()
+    source: tuple[Path, ...]
+    pairs: tuple[SeriesPair, ...]
+    problems: tuple[Problem, ...] = ()
+    left_out: dict[str, int] = field(default_factory=dict)
+    files: int = 0
+    read: int = 0
 
 
-def noise_gain(kernel: Kernel) -> float:
-    """HU^2 of variance in the middle per unit variance of each ray of the scan: pi^2 ds / V * integral H(f)^2 df."""
-    return math.pi**2 * DETECTOR_MM / SCAN_VIEWS * kernel.power() * HU_PER_MU**2
+def find_pairs(
+    source: PathLike | Sequence[PathLike], *, progress: Progress = unheard, index: HeaderIndex | None = None
+) -> list[SeriesPair]:
+    """Pairs and single series of a data source, sorted by patient; see `scan` and `pair_series`.
+
+    Raises:
+        DataError: no such file, no CT series at all, or none but low dose.
+        DicomError: a single file that is damaged.
+
+    Warns:
+        PairingWarning: for each problem of the scan.
+    """
+    found = scan(source, progress=progress, index=index)
+    for problem in found.problems:
+        warnings.warn(PairingWarning(str(problem)), stacklevel=2)
+    return require_pairs(found)
 
 
-def _white(seed: Sequence[int], beam: ParallelBeam) -> Tensor:
-    """N(0, 1) for each ray; drawn on the CPU, so that a seed is the same noise on every device."""
-    draw = np.random.default_rng(list(seed)).standard_normal((beam.views, beam.detectors), dtype=np.float32)
-    return torch.from_numpy(draw)
+def require_pairs(found: Scan) -> list[SeriesPair]:
+    """The pairs of a scan.
+
+    Raises:
+        DataError: there are none.
+        DicomError: there are none because the only file is damaged.
+    """
+    if found.pairs:
+        return list(found.pairs)
+    if found.files == len(found.problems) == 1:
+        problem = found.problems[0]
+        raise DicomError(problem.what, where=problem.where, hint=problem.hint)
+    what = "no CT series"
+    if any("low-dose" in problem.what for problem in found.problems):
+        what = "low-dose series without full dose"
+    elif found.left_out:
+        what += ", only " + ", ".join(f"{count} {why}" for why, count in found.left_out.items())
+    if found.problems:
+        hint = f"The first of {len(found.problems)} problems: {found.problems[0]}"
+    else:
+        hint = "Choose a folder with DICOM files or volumes (.nrrd .nii.gz .mha), or a database of 3D Slicer."
+    raise DataError(what, where=", ".join(map(str, found.source)) or None, hint=hint)
 
 
-def _ray_variance(inverse: Tensor, s: float) -> Tensor:
-    """Variance of a measured line integral: 1 / N + s^2 / N^2, at most 1, given 1 / N."""
-    return (inverse + (s * inverse) ** 2).clamp(max=LARGEST_VARIANCE)
+def scan(
+    source: PathLike | Sequence[PathLike], *, progress: Progress = unheard, index: HeaderIndex | None = None
+) -> Scan:
+    """Everything in a data source; what is damaged or unclear is listed, and the rest goes on.
+
+    Args:
+        source: folder trees, DICOM or volume files, and folders of 3D Slicer's DICOM database: one or several.
+            Volume files pair up when they are named `<patient>.low.nrrd` and `<patient>.full.nrrd` (also with - or _).
+        progress: gets the fraction that is done; what it raises stops the scan, and the index keeps what was read.
+        index: of headers that are known already; None: the one in the user's cache.
+
+    Raises:
+        DataError: a path that does not exist.
+    """
+    paths = as_paths(source)
+    index = HeaderIndex(index_file()) if index is None else index
+    problems: list[Problem] = []
+    left_out: Counter[str] = Counter()
+    stamps = list({each.path: each for path in paths for each in _stamps(path, problems, left_out)}.values())
+    volumes = [each for each in stamps if volume_suffix(Path(each.path))]
+    known = {each.path for each in volumes}
+    headers, damaged, read = [], [], 0
+    others = [each for each in stamps if each.path not in known]
+    for _, found, fresh in index.headers(others, progress=progress):
+        read += fresh
+        if found is None:
+            left_out["files that are not DICOM"] += 1
+        elif isinstance(found, DicomError):
+            damaged.append(Problem.of(found))
+        elif why := why_left_out(found):
+            left_out[why] += 1
+        else:
+            headers.append(found)
+    series, unusual = series_of(headers)
+    pairs, unclear = pair_series([*_volume_series(volumes, problems), *series])
+    problems += [*_gathered([*damaged, *unusual]), *unclear]
+    if index.trouble:
+        where = str(index.file)
+        what = f"the index of known files cannot be kept ({index.trouble})"
+        problems.append(Problem(where, what, "Everything is found all the same, only slower the next time."))
+    return Scan(tuple(paths), tuple(pairs), tuple(problems), dict(left_out), len(stamps), read)
 
 
-def _line_integrals(bodies: Sequence[Attenuator], beam: ParallelBeam, device: torch.device) -> Tensor:
-    """p for every ray of the beam, computed on coarse images and few views and interpolated."""
-    body = bodies[0]
-    hu = torch.stack([torch.as_tensor(one.hu, dtype=torch.float32) for one in bodies]).to(device)
-    mu = ((hu + 1000) / HU_PER_MU).clamp(min=0)
-    factor = max(1, round(COARSE_MM / body.pixel_mm))
-    mu = torch.nn.functional.avg_pool2d(mu, factor, ceil_mode=True) if factor > 1 else mu
-    grown = [coarse * factor - fine for coarse, fine in zip(mu.shape[1:], hu.shape[1:], strict=True)]
-    # An incomplete last row or column of the pooling moves the centre of the coarse image.
-    center = (
-        body.center_mm[0] - grown[1] / 2 * body.pixel_mm,
-        body.center_mm[1] - grown[0] / 2 * body.pixel_mm,
-    )
-    length = beam.detectors * beam.spacing_mm
-    coarse = ParallelBeam(COARSE_VIEWS, math.ceil(length / COARSE_MM) + 1, COARSE_MM)
-    p = forward_project(mu, body.pixel_mm * factor, coarse, center_mm=center)
-    p = torch.cat([p, p[:, :1].flip(2)], dim=1)  # view pi is view 0 seen from behind
-    view = torch.arange(beam.views, device=device) * (COARSE_VIEWS / beam.views)
-    detector = beam.positions().to(device) / COARSE_MM + (coarse.detectors - 1) / 2
-    return _between(_between(p, view).transpose(1, 2), detector).transpose(1, 2).contiguous()
+def _stamps(path: Path, problems: list[Problem], left_out: Counter[str]) -> Iterator[FileStamp]:
+    """The files of one path: those that a database lists, a folder's, or itself."""
+    path = path.expanduser().absolute()
+    if not path.exists():
+        raise DataError("there is no such file or folder", where=path, hint="Check the path.")
+    if not is_database(path):
+        yield from stamps_under(path, problems)
+        return
+    folder = path if path.is_dir() else path.parent
+    try:
+        database = database_files(folder)
+    except DataError as error:
+        problems.append(Problem(str(error.where), error.what, f"{error.hint} Its folder is scanned instead."))
+        yield from stamps_under(folder, problems)
+        return
+    problems += database.problems
+    left_out.update({f"{modality}, not CT": count for modality, count in database.others.items()})
+    yield from database.files
 
 
-def _between(table: Tensor, position: Tensor) -> Tensor:
-    """Rows of tables (slices, n, ...) at positions between them, linearly interpolated."""
-    left = position.clamp(0, table.shape[1] - 1.001).floor()
-    index = left.long()
-    return torch.lerp(table[:, index], table[:, index + 1], (position - left)[:, None])
+def _volume_series(stamps: Iterable[FileStamp], problems: list[Problem]) -> Iterator[CTSeries]:
+    """One series per volume file, except sequences: those are results."""
+    for stamp in stamps:
+        path = Path(stamp.path)
+        suffix = volume_suffix(path) or ""
+        if path.name.lower().endswith(f".seq{suffix}"):
+            continue
+        if not stamp.size:
+            problems.append(Problem(stamp.path, "the file is empty", "Copy or export it again."))
+            continue
+        stem = path.name[: -len(suffix)]
+        named = _NAMED.fullmatch(stem)
+        patient = named["patient"] if named else stem
+        description = f"{named['dose'].lower()} dose" if named else stem
+        yield CTSeries(patient.split(".")[0], "", description, (path,))
+
+
+def _gathered(problems: Iterable[Problem]) -> list[Problem]:
+    """One problem for all files of a folder that have the same: a series of 300 slices is named once."""
+    groups: dict[tuple[str, str], list[Problem]] = {}
+    for problem in problems:
+        folder = os.path.dirname(problem.where)  # noqa: PTH120 - of a series there is none
+        groups.setdefault((folder or problem.where, problem.what), []).append(problem)
+    gathered = []
+    for several in groups.values():
+        first = several[0]
+        names = ", ".join([first.where, *(Path(each.where).name for each in several[1:_SHOWN])])
+        if len(several) > _SHOWN:
+            names += f" and {len(several) - _SHOWN} more files of this folder"
+        gathered.append(Problem(names, first.what, first.hint))
+    return gathered

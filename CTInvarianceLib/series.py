@@ -13,7 +13,7 @@ import numpy as np
 from .decoders import missing_decoder
 from .dicom_geometry import SlicePlane, slice_plane, stack
 from .dicom_tags import CT_IMAGE_STORAGE, MULTI_FRAME_CT, DicomHeader
-from .errors import DicomError, GeometryWarning, TiltWarning
+from .errors import CTInvarianceError, DicomError, GeometryWarning, TiltWarning
 from .protocol import Progress, unheard
 from .volume import CTVolume
 
@@ -85,7 +85,7 @@ class Problem:
         return f"{line}. {self.hint}" if self.hint else line
 
     @classmethod
-    def of(cls, error: DicomError) -> Problem:
+    def of(cls, error: CTInvarianceError) -> Problem:
         """A problem out of an error."""
         return cls(str(error.where), error.what, error.hint)
 

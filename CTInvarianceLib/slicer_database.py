@@ -7,15 +7,24 @@ or, where Slicer was told to leave them where they are, anywhere.
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import DataError
+from .listing import FileStamp, stamp_of
+from .series import Problem
 
 DATABASE = "ctkDICOM.sql"
 SCHEMA = "0.8.1"
 _BUSY_S = 10.0  # during an import, SQLite answers "database is locked" now and then
+_IMAGES = """
+    SELECT Images.Filename, Images.SeriesInstanceUID, upper(coalesce(Series.Modality, ''))
+    FROM Images LEFT JOIN Series ON Series.SeriesInstanceUID = Images.SeriesInstanceUID
+"""
 _OPEN_IN_SLICER = "Open it once in 3D Slicer, which updates it."
 
 
@@ -24,16 +33,14 @@ class DatabaseFiles:
     """What a database lists.
 
     Attributes:
-        folder: of the database.
-        files: of all CT series, absolute.
+        files: of all CT series, those of a folder one after the other.
         others: number of images of other modalities, by modality.
-        outdated: what is to be said about an unexpected version; "" where it is as expected.
+        problems: files that are gone, and an unexpected version.
     """
 
-    folder: Path
-    files: tuple[Path, ...]
+    files: tuple[FileStamp, ...]
     others: dict[str, int]
-    outdated: str = ""
+    problems: tuple[Problem, ...] = ()
 
 
 def is_database(path: Path) -> bool:
@@ -41,35 +48,53 @@ def is_database(path: Path) -> bool:
     return (path / DATABASE).is_file() or (path.name == DATABASE and path.is_file())
 
 
-def database_files(path: Path, *, timeout_s: float = _BUSY_S) -> DatabaseFiles:
+def database_files(folder: Path, *, timeout_s: float = _BUSY_S) -> DatabaseFiles:
     """The CT images of a database.
 
     Args:
-        path: its folder, or its ctkDICOM.sql.
+        folder: of the database, absolute.
         timeout_s: how long to wait for Slicer to finish writing.
 
     Raises:
         DataError: busy for longer than that, damaged, or of a schema without the tables that are needed.
     """
-    folder = (path if path.is_dir() else path.parent).absolute()
     try:
         with contextlib.closing(_open(folder / DATABASE, timeout_s)) as rows:
             version = _version(rows)
-            images = rows.execute(
-                "SELECT Images.Filename, upper(coalesce(Series.Modality, '')) FROM Images"
-                " JOIN Series ON Series.SeriesInstanceUID = Images.SeriesInstanceUID"
-            ).fetchall()
+            images = rows.execute(_IMAGES).fetchall()
     except sqlite3.Error as error:
         raise _not_readable(folder, error) from error
-    others: dict[str, int] = {}
-    for _, modality in images:
-        if modality != "CT":
-            others[modality or "unnamed modality"] = others.get(modality or "unnamed modality", 0) + 1
-    files = [folder / name for name, modality in images if name and modality == "CT"]
-    outdated = ""
+    others = Counter(modality or "unnamed modality" for *_, modality in images if modality != "CT")
+    problems = []
     if version != SCHEMA:
-        outdated = f"the database has schema {version or 'of no version'}, not {SCHEMA}"
-    return DatabaseFiles(folder, tuple(sorted(files)), others, outdated)
+        what = f"the DICOM database has schema {version or 'of no version'}, not {SCHEMA}"
+        problems.append(Problem(str(folder), what, _OPEN_IN_SLICER))
+    found, gone = _stamps(folder, [(name, series) for name, series, modality in images if modality == "CT"])
+    problems += [_gone(folder, series, names) for series, names in gone.items()]
+    return DatabaseFiles(tuple(found), dict(others), tuple(problems))
+
+
+def _stamps(
+    folder: Path, images: Sequence[tuple[str | None, str]]
+) -> tuple[list[FileStamp], dict[str, list[str]]]:
+    """The files that are there, and by series, those that are not."""
+    found: list[FileStamp] = []
+    gone: dict[str, list[str]] = {}
+    for name, series in images:
+        path = os.path.join(folder, name or "")  # noqa: PTH118 - of 50000 files; an absolute name stays as it is
+        try:
+            if not name:
+                raise FileNotFoundError
+            found.append(stamp_of(path))
+        except OSError:
+            gone.setdefault(series, []).append(path)
+    return sorted(found, key=lambda each: os.path.split(each.path)), gone
+
+
+def _gone(folder: Path, series: str, names: Sequence[str]) -> Problem:
+    where = f"{folder}, series {series}"
+    what = f"{len(names)} of its files are gone, the first is {min(names)}"
+    return Problem(where, what, "Restore them, or remove the series in 3D Slicer.")
 
 
 def _open(file: Path, timeout_s: float) -> sqlite3.Connection:
