@@ -11,19 +11,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .dicom_geometry import slice_plane, stack
-from .dicom_tags import MULTI_FRAME_CT, DicomHeader, read_header
 from .dicom_pixels import hounsfield
+from .dicom_tags import MULTI_FRAME_CT, DicomHeader, read_header
 from .errors import DicomError
+from .protocol import Progress, part, unheard
 from .volume import CTVolume
 
 
-def read_dicom(files: Sequence[Path], *, where: object, series: str | None = None) -> CTVolume:
+def read_dicom(
+    files: Sequence[Path], *, where: object, series: str | None = None, progress: Progress = unheard
+) -> CTVolume:
     """One CT series as a volume, slices in ascending order along their normal.
 
     Args:
         files: candidates; those that are no DICOM, of another modality or localizers are passed over.
         where: what to call them in messages: the folder or the file that was asked for.
         series: SeriesInstanceUID, needed where the files belong to several series.
+        progress: hears of every file.
 
     Raises:
         DicomError: no CT image, several series, damaged or unsupported files, no common geometry.
@@ -31,11 +35,38 @@ def read_dicom(files: Sequence[Path], *, where: object, series: str | None = Non
     Warns:
         GeometryWarning: as `dicom_geometry.stack`.
     """
-    headers = _one_series(files, series, where)
+    headers = _one_series(files, series, where, part(progress, 0, 0.5))
+    return read_slices(headers, where, progress=part(progress, 0.5, 1))
+
+
+def read_slices(headers: Sequence[DicomHeader], where: object, *, progress: Progress = unheard) -> CTVolume:
+    """The slices of one series, whose headers are known and still hold, as a volume.
+
+    Only the pixels are read, one slice after the other: no more memory than the volume and a slice.
+
+    Raises:
+        DicomError: damaged or unsupported files, no common geometry.
+
+    Warns:
+        GeometryWarning: as `dicom_geometry.stack`.
+    """
     for header in headers:
         _require_supported(header)
     planes, affine = stack([slice_plane(header) for header in headers], where)
-    return CTVolume(np.stack([hounsfield(plane.path) for plane in planes]), affine, str(where))
+    by_path = {header.path: header for header in headers}
+    volume = np.empty((0, 0, 0), np.int16)
+    for k, plane in enumerate(planes):
+        image = hounsfield(by_path[plane.path])
+        if k == 0:
+            # After the first slice was decoded: a damaged size allocates nothing.
+            volume = np.empty((len(planes), *image.shape), image.dtype)
+        elif image.dtype != volume.dtype and volume.dtype == np.int16:
+            volume = volume.astype(np.float32)
+        if image.shape != volume.shape[1:]:
+            raise DicomError(f"pixels of shape {image.shape}, not {plane.shape}", where=plane.path)
+        volume[k] = image
+        progress((k + 1) / len(planes))
+    return CTVolume(volume, affine, str(where))
 
 
 def slice_positions(
@@ -57,9 +88,15 @@ def files_under(folder: Path) -> list[Path]:
     return found
 
 
-def _one_series(files: Sequence[Path], series: str | None, where: object) -> list[DicomHeader]:
+def _one_series(
+    files: Sequence[Path], series: str | None, where: object, progress: Progress = unheard
+) -> list[DicomHeader]:
     """The CT slices among `files` that belong to the series asked for, or to the only one."""
-    headers = [header for path in files if (header := read_header(path))]
+    headers = []
+    for k, path in enumerate(files):
+        if header := read_header(path):
+            headers.append(header)
+        progress((k + 1) / len(files))
     slices = [header for header in headers if header.modality == "CT" and not header.localizer]
     if not slices:
         raise _nothing(files, headers, where)

@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import contextlib
-import io
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .dicom_file import BIG_ENDIAN, DEFLATED, IMPLICIT, quietly, read_tags, texts_of, values_of
 from .errors import DicomError
 
 CT_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.2"
 MULTI_FRAME_CT = ("1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2")  # enhanced, legacy converted
-UNCOMPRESSED = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2")
+UNCOMPRESSED = (IMPLICIT, "1.2.840.10008.1.2.1", BIG_ENDIAN)
 """Transfer syntaxes whose pixels lie in the file as they are: implicit, explicit, and explicit big endian."""
 
 _DICOMDIR = "1.2.840.10008.1.3.10"
 _DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
-_HEADER_BYTES = 65536  # most headers end before; one read of so many is faster than many small ones
 _TAGS = [
     "SOPClassUID", "SOPInstanceUID", "Modality", "ImageType", "PatientID", "StudyInstanceUID",
     "SeriesInstanceUID", "StudyDescription", "SeriesDescription", "BodyPartExamined", "ConvolutionKernel",
     "SamplesPerPixel", "PhotometricInterpretation", "NumberOfFrames", "Rows", "Columns", "BitsAllocated",
     "PixelSpacing", "ImageOrientationPatient", "ImagePositionPatient", "SliceThickness", "SpacingBetweenSlices",
+    "BitsStored", "PixelRepresentation", "RescaleSlope", "RescaleIntercept", "RescaleType",
+    "PixelPaddingValue", "PixelPaddingRangeLimit",
 ]  # fmt: skip
 
 
@@ -45,6 +48,12 @@ class DicomHeader:
         position: ImagePositionPatient, mm, LPS.
         thickness: extent across the slice, mm: SliceThickness, else SpacingBetweenSlices, else 1.
         truncated: whether the file ends before its uncompressed pixels do.
+        pixels_at: byte of the file at which the element of the pixels begins; 0 where that is not known.
+        bits: BitsAllocated, BitsStored.
+        signed: PixelRepresentation, whether stored values have a sign; None where it does not say.
+        rescale: RescaleSlope, RescaleIntercept: HU = slope · stored + intercept.
+        unit: RescaleType, what the rescaled values are.
+        padding: PixelPaddingValue and, where there is one, PixelPaddingRangeLimit.
     """
 
     path: Path
@@ -68,6 +77,12 @@ class DicomHeader:
     position: tuple[float, ...] = ()
     thickness: float = 1.0
     truncated: bool = False
+    pixels_at: int = 0
+    bits: tuple[float, ...] = ()
+    signed: bool | None = None
+    rescale: tuple[float, ...] = ()
+    unit: str = ""
+    padding: tuple[float, ...] = ()
 
 
 def read_header(path: Path) -> DicomHeader | None:
@@ -76,16 +91,16 @@ def read_header(path: Path) -> DicomHeader | None:
     Raises:
         DicomError: a file that starts like DICOM, or is named so, but cannot be read.
     """
-    import pydicom
+    from pydicom.errors import InvalidDicomError
 
     try:
-        dataset, pixels_at, length = _read_tags(path)
-        stored_as = str(dataset.file_meta.get("MediaStorageSOPClassUID", ""))
-        if stored_as == _DICOMDIR:
-            return None
-        header = header_of(path, dataset, room=length - pixels_at)
-        whole = _whole(header, stored_as, dataset)
-    except pydicom.errors.InvalidDicomError as error:
+        with quietly():
+            dataset, pixels_at, length = read_tags(path, _TAGS)
+            if _stored_as(dataset) == _DICOMDIR:
+                return None
+            header = header_of(path, dataset, pixels_at=pixels_at, room=length - pixels_at)
+            whole = _whole(header, dataset)
+    except InvalidDicomError as error:
         if path.suffix.lower() not in _DICOM_SUFFIXES:
             return None
         raise DicomError(
@@ -106,31 +121,31 @@ def read_header(path: Path) -> DicomHeader | None:
     return header
 
 
-def header_of(path: Path, dataset: Any, *, room: int | None = None) -> DicomHeader:
+def header_of(path: Path, dataset: Any, *, pixels_at: int = 0, room: int | None = None) -> DicomHeader:
     """The header out of a dataset that pydicom has read.
 
     Args:
         path: the file.
         dataset: of it.
+        pixels_at: the byte of the file at which its pixels begin, where that is known.
         room: bytes of the file from the pixels on, to know whether they are all there; None: they are.
     """
 
-    def text(tag: str) -> str:
-        return str(dataset.get(tag) or "").strip()
+    def text(keyword: str, join: str = "\\") -> str:
+        return join.join(texts_of(dataset, keyword))
 
-    def numbers(tag: str) -> tuple[float, ...]:
-        with contextlib.suppress(Exception):  # missing, or any of the ways in which pydicom dislikes damage
-            value = dataset[tag].value
-            return tuple(map(float, value)) if hasattr(value, "__iter__") else (float(value),)
-        return ()
+    def numbers(keyword: str) -> tuple[float, ...]:
+        return _floats(texts_of, dataset, keyword)
+
+    def binary(keyword: str) -> tuple[float, ...]:
+        return _floats(values_of, dataset, keyword)
 
     syntax = str(dataset.file_meta.get("TransferSyntaxUID", ""))
-    frames, samples = int(dataset.get("NumberOfFrames") or 1), int(dataset.get("SamplesPerPixel") or 1)
-    size = (*numbers("Rows"), *numbers("Columns"))
-    kernel = dataset.get("ConvolutionKernel") or ""
-    needed = frames * samples * (numbers("BitsAllocated") or (0,))[0] / 8
-    for side in size:
-        needed *= side
+    frames, samples = int(text("NumberOfFrames") or 1), int((binary("SamplesPerPixel") or (1,))[0])
+    size = (*binary("Rows"), *binary("Columns"))
+    bits = (*binary("BitsAllocated"), *binary("BitsStored"))
+    needed = frames * samples * math.prod(size) * (bits or (0,))[0] / 8
+    representation, padding = binary("PixelRepresentation"), binary("PixelPaddingValue")
     return DicomHeader(
         path,
         modality=text("Modality").upper(),
@@ -143,7 +158,7 @@ def header_of(path: Path, dataset: Any, *, room: int | None = None) -> DicomHead
         study_description=text("StudyDescription"),
         description=text("SeriesDescription"),
         body_part=text("BodyPartExamined").upper(),
-        kernel=kernel.strip() if isinstance(kernel, str) else ", ".join(map(str, kernel)),
+        kernel=text("ConvolutionKernel", ", "),
         localizer="LOCALIZER" in text("ImageType").upper(),
         frames=frames,
         colour=samples != 1
@@ -154,7 +169,20 @@ def header_of(path: Path, dataset: Any, *, room: int | None = None) -> DicomHead
         position=numbers("ImagePositionPatient"),
         thickness=_thickness(numbers("SliceThickness"), numbers("SpacingBetweenSlices")),
         truncated=room is not None and syntax in UNCOMPRESSED and room < needed,
+        pixels_at=0 if syntax == DEFLATED or room == 0 else pixels_at,
+        bits=bits,
+        signed=bool(representation[0]) if representation else None,
+        rescale=(*numbers("RescaleSlope"), *numbers("RescaleIntercept")),
+        unit=text("RescaleType").upper(),
+        padding=padding and (*padding, *binary("PixelPaddingRangeLimit")),
     )
+
+
+def _floats(read: Callable[[Any, str], list[Any]], dataset: Any, keyword: str) -> tuple[float, ...]:
+    """The numbers of a tag; () where it is missing, or damaged in any of the ways that pydicom dislikes."""
+    with contextlib.suppress(Exception):
+        return tuple(map(float, read(dataset, keyword)))
+    return ()
 
 
 def _thickness(*candidates: tuple[float, ...]) -> float:
@@ -164,27 +192,12 @@ def _thickness(*candidates: tuple[float, ...]) -> float:
     return 1.0
 
 
-def _read_tags(path: Path) -> tuple[Any, int, int]:
-    """The dataset of a file up to its pixels, where they begin, and how long the file is, in bytes."""
-    from pydicom import dcmread
-
-    with path.open("rb") as file:
-        start = file.read(_HEADER_BYTES)
-        length = file.seek(0, io.SEEK_END)
-        if length > len(start):
-            with contextlib.suppress(Exception):
-                buffer = io.BytesIO(start)
-                dataset = dcmread(buffer, stop_before_pixels=True, specific_tags=list(_TAGS))
-                # At the end of the buffer the header goes on behind it, or an element was cut.
-                if buffer.tell() < len(start):
-                    return dataset, buffer.tell(), length
-        file.seek(0)
-        dataset = dcmread(file, stop_before_pixels=True, specific_tags=list(_TAGS))
-        return dataset, file.tell(), length
-
-
-def _whole(header: DicomHeader, stored_as: str, dataset: Any) -> bool:
+def _whole(header: DicomHeader, dataset: Any) -> bool:
     """Whether the header of a possible CT slice reaches Rows; pydicom reads a cut one without complaint."""
-    if CT_IMAGE_STORAGE in (stored_as, header.sop_class) or not header.sop_class:
+    if CT_IMAGE_STORAGE in (_stored_as(dataset), header.sop_class) or not header.sop_class:
         return bool(header.modality) and "Rows" in dataset
     return True
+
+
+def _stored_as(dataset: Any) -> str:
+    return str(dataset.file_meta.get("MediaStorageSOPClassUID", ""))

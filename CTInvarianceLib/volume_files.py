@@ -16,6 +16,7 @@ from .atomic import writing
 from .dicom import files_under, read_dicom
 from .errors import DicomError, VolumeError
 from .nifti import complete_nifti
+from .protocol import Progress, unheard
 from .volume import CTVolume
 
 if TYPE_CHECKING:
@@ -40,12 +41,15 @@ def as_paths(source: PathLike | Sequence[PathLike]) -> list[Path]:
     return [Path(source)] if isinstance(source, str | os.PathLike) else [Path(each) for each in source]
 
 
-def read_volume(path: PathLike | Sequence[PathLike], *, series: str | None = None) -> CTVolume:
+def read_volume(
+    path: PathLike | Sequence[PathLike], *, series: str | None = None, progress: Progress = unheard
+) -> CTVolume:
     """One CT volume from a DICOM folder (with its subfolders), one file, or a list of DICOM files.
 
     Args:
         path: folder, DICOM file, list of DICOM files, .nrrd .nhdr .nii .nii.gz .mha .mhd.
         series: SeriesInstanceUID, where DICOM files of several series lie together.
+        progress: hears of every DICOM file.
 
     Raises:
         VolumeError: a volume file that is missing, damaged, coloured or not three-dimensional.
@@ -69,7 +73,8 @@ def read_volume(path: PathLike | Sequence[PathLike], *, series: str | None = Non
     if volumes:
         return _read_image(volumes[0])
     files = [file for each in paths for file in (files_under(each) if each.is_dir() else [each])]
-    return read_dicom(files, where=paths[0] if len(paths) == 1 else _common(paths), series=series)
+    where = paths[0] if len(paths) == 1 else _common(paths)
+    return read_dicom(files, where=where, series=series, progress=progress)
 
 
 def writable_suffix(path: PathLike) -> str:

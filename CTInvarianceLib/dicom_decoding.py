@@ -1,0 +1,89 @@
+"""DICOM pixels as they are stored: out of the file, through the decoder of their compression."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from .dicom_file import pixel_element, read_all
+from .dicom_tags import DicomHeader
+from .errors import DicomError
+
+_RLE = "1.2.840.10008.1.2.5"
+_RLE_AT_MOST = 64  # two bytes stand for up to 128
+
+_DECODERS = (
+    ("JPEG 2000", "pylibjpeg pylibjpeg-openjpeg"),
+    ("JPEG-LS", "pyjpegls"),
+    ("JPEG", "pylibjpeg pylibjpeg-libjpeg"),
+)
+
+
+def stored_values(header: DicomHeader) -> NDArray[Any]:
+    """Stored values of one grey-value frame, by pydicom's decoders.
+
+    The header is not read again where it says all that is needed.
+
+    Raises:
+        DicomError: no decoder for their compression.
+        Exception: nearly everything, on damaged bytes.
+    """
+    from pydicom.pixels import get_decoder
+
+    if header.pixels_at and len(header.size) == len(header.bits) == 2 and header.signed is not None:
+        element = pixel_element(header.path, header.pixels_at, header.syntax)
+        if element is not None and isinstance(element.value, bytes):
+            _require_decoder(header.syntax, header.path)
+            _require_plausible(header, len(element.value))
+            array, _ = get_decoder(header.syntax).as_array(element.value, **_options(header, element.VR))
+            return array
+    dataset = read_all(header.path)
+    _require_decoder(dataset.file_meta.TransferSyntaxUID, header.path)
+    return dataset.pixel_array
+
+
+def _options(header: DicomHeader, vr: str) -> dict[str, Any]:
+    """What pydicom's decoders want to know; grey values of one frame, which the caller has made sure of."""
+    (rows, columns), (allocated, stored) = map(int, header.size), map(int, header.bits)
+    return {
+        "rows": rows,
+        "columns": columns,
+        "bits_allocated": allocated,
+        "bits_stored": stored,
+        "pixel_representation": int(bool(header.signed)),
+        "samples_per_pixel": 1,
+        "number_of_frames": 1,
+        "photometric_interpretation": "MONOCHROME2",
+        "pixel_keyword": "PixelData",
+        "pixel_vr": vr,
+        "view_only": allocated == stored,  # otherwise pydicom clears the unused bits, in place
+    }
+
+
+def _require_plausible(header: DicomHeader, length: int) -> None:
+    """Raises ValueError where a damaged size would have gigabytes allocated: RLE decoders trust it."""
+    needed = header.size[0] * header.size[1] * header.bits[0] / 8
+    if header.syntax == _RLE and needed > _RLE_AT_MOST * length:
+        raise ValueError(f"{length} bytes cannot hold {header.size[0]:g} x {header.size[1]:g} pixels")
+
+
+def _require_decoder(uid: str, path: Path) -> None:
+    """Says which package decodes a compression that cannot be decoded here."""
+    from pydicom.pixels import get_decoder
+    from pydicom.uid import UID
+
+    syntax = UID(uid)
+    try:
+        available = get_decoder(syntax).is_available
+    except NotImplementedError:
+        available = False
+    if available:
+        return
+    packages = next((package for name, package in _DECODERS if syntax.name.startswith(name)), None)
+    raise DicomError(
+        f"no decoder for its compression, {syntax.name} ({syntax})",
+        where=path,
+        hint=f"pip install {packages}" if packages else "Export the series uncompressed.",
+    )

@@ -1,0 +1,175 @@
+"""One DICOM file through pydicom: few reads, no warnings, and no more memory than the file is worth."""
+
+from __future__ import annotations
+
+import functools
+import io
+import threading
+import warnings
+import zlib
+from collections.abc import Iterator, MutableSequence, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+HEADER_BYTES = 65536
+"""Most headers end before; one read of so many is faster than many small ones."""
+
+INFLATED_BYTES = 1 << 26
+"""Most that a deflated file may inflate to: twice a slice of 4096 x 4096. A few kB can hold gigabytes of zeros."""
+
+IMPLICIT, BIG_ENDIAN = "1.2.840.10008.1.2", "1.2.840.10008.1.2.2"
+DEFLATED = "1.2.840.10008.1.2.1.99"
+
+_PIXEL_DATA = 0x7FE00010
+_META_AT = 132  # behind the preamble and DICM
+_CHUNK = 1 << 20
+_TEXT = (None, "CS", "DS", "IS", "LO", "SH", "UI")  # None: implicit, as the dictionary says
+_lock = threading.RLock()
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """No warnings from inside: what pydicom thinks of odd bytes helps nobody who has a folder of them.
+
+    The filters of warnings belong to the whole process, so one thread at a time; pydicom holds the interpreter
+    anyway.
+
+    Raises:
+        ValueError: a decoder that gave up in a way that nobody could catch.
+    """
+    with _lock, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            yield
+        except BaseException as error:
+            # Decoders in Rust panic on some damaged bytes, with what is no Exception for Python.
+            if type(error).__name__ == "PanicException":
+                raise ValueError(f"{error}") from error
+            raise
+
+
+@functools.cache
+def tag_of(keyword: str) -> int:
+    """The tag of a keyword; pydicom's own look-up takes as long as reading the value."""
+    from pydicom.tag import Tag
+
+    return Tag(keyword)
+
+
+def read_tags(path: Path, keywords: Sequence[str]) -> tuple[Any, int, int]:
+    """The named tags of a file, the byte at which its pixels begin, and its length in bytes.
+
+    Without pixels, and in a deflated file, they begin at its end.
+
+    Raises:
+        InvalidDicomError: no DICOM.
+        OSError: a file that cannot be read.
+        Exception: nearly everything, on damaged bytes.
+    """
+    tags = [tag_of(keyword) for keyword in keywords]
+    with path.open("rb") as file:
+        start = file.read(HEADER_BYTES)
+        length = file.seek(0, io.SEEK_END)
+        if length > len(start) and start[128:132] == b"DICM":
+            buffer = io.BytesIO(start)
+            dataset = _parse(buffer, tags) if not _maybe_deflated(start) else None
+            # At the end of the buffer the header goes on behind it, or an element was cut.
+            if dataset is not None and buffer.tell() < len(start):
+                return dataset, buffer.tell(), length
+            file.seek(len(start))
+            start += file.read()
+    # In memory, not from the file: there a damaged length allocates what it says, here what is left.
+    buffer = io.BytesIO(start)
+    return _parse(buffer, tags, damaged=True), buffer.tell(), length
+
+
+def values_of(dataset: Any, keyword: str) -> list[Any]:
+    """The values of a tag as pydicom converts them; [] where it is missing or empty.
+
+    One unsigned 16-bit number, which most binary tags of a header are, is read at once.
+    """
+    raw = dataset.get_item(tag_of(keyword))
+    content = getattr(raw, "value", None)
+    if isinstance(content, bytes) and len(content) == 2 and raw.VR in (None, "US"):
+        return [int.from_bytes(content, "little" if raw.is_little_endian else "big")]
+    return _converted(dataset, keyword)
+
+
+def texts_of(dataset: Any, keyword: str) -> list[str]:
+    """The values of a tag that holds text, as text, also where it means numbers.
+
+    Plain ASCII, which nearly all is, reads the same in every character set; pydicom's conversion takes twenty
+    times as long.
+    """
+    raw = dataset.get_item(tag_of(keyword))
+    content = getattr(raw, "value", None)
+    if isinstance(content, bytes) and raw.VR in _TEXT and content.isascii() and b"\x1b" not in content:
+        text = content.decode("ascii").strip(" \0")
+        return [part.strip(" \0") for part in text.split("\\")] if text else []
+    return [str(value).strip() for value in _converted(dataset, keyword)]
+
+
+def pixel_element(path: Path, start: int, syntax: str) -> Any:
+    """PixelData, which begins at byte `start`, as pydicom's element; None where there is none."""
+    from pydicom.filereader import read_dataset
+
+    with path.open("rb") as file:
+        file.seek(start)
+        rest = io.BytesIO(file.read())
+    return read_dataset(rest, syntax == IMPLICIT, syntax != BIG_ENDIAN).get(_PIXEL_DATA)
+
+
+def read_all(path: Path) -> Any:
+    """The whole dataset."""
+    from pydicom import dcmread
+
+    content = path.read_bytes()
+    _require_bounded(content)
+    return dcmread(io.BytesIO(content))
+
+
+def _converted(dataset: Any, keyword: str) -> list[Any]:
+    element = dataset.get(tag_of(keyword))
+    value = None if element is None else element.value
+    if value is None or value == "":
+        return []
+    return list(value) if isinstance(value, list | tuple | MutableSequence) else [value]
+
+
+def _parse(buffer: io.BytesIO, tags: list[int], *, damaged: bool = False) -> Any:
+    """The dataset up to its pixels; None, unless `damaged` is to raise, where pydicom cannot read it."""
+    from pydicom import dcmread
+
+    try:
+        if damaged:
+            _require_bounded(buffer.getvalue())
+        return dcmread(buffer, stop_before_pixels=True, specific_tags=tags)
+    except Exception:
+        if damaged:
+            raise
+        return None
+
+
+def _maybe_deflated(content: bytes) -> bool:
+    return DEFLATED.encode() in content
+
+
+def _require_bounded(content: bytes) -> None:
+    """Raises ValueError for a deflated file that would fill the memory."""
+    from pydicom.filereader import read_dataset
+
+    if not _maybe_deflated(content):
+        return
+    buffer = io.BytesIO(content)
+    buffer.seek(_META_AT)
+    meta = read_dataset(buffer, False, True, stop_when=lambda tag, vr, length: tag >> 16 != 2)
+    if str(meta.get("TransferSyntaxUID")) != DEFLATED:
+        return
+    # What follows the file meta information is one stream, and pydicom inflates all of it.
+    inflater, rest, size = zlib.decompressobj(-zlib.MAX_WBITS), content[buffer.tell() :], 0
+    while rest and size <= INFLATED_BYTES and not inflater.eof:
+        size += len(inflater.decompress(rest, _CHUNK))
+        rest = inflater.unconsumed_tail
+    if size > INFLATED_BYTES:
+        raise ValueError(f"it inflates to more than {INFLATED_BYTES >> 20} MiB")
