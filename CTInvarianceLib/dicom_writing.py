@@ -23,8 +23,8 @@ def write_dicom_series(
     """Write `1-001.dcm`, `1-002.dcm`, … in Explicit VR Little Endian, each whole or not at all.
 
     Stored values are 16 bit: HU are rounded to whole numbers (`read_volume` takes -2000 and less for padding, as
-    scanners mean it). Nothing is compressed, and nothing depends on clock
-    or chance, so the same volume and header give the same files.
+    scanners mean it). Nothing is compressed, and nothing depends on clock or chance, so the same volume and header
+    give the same files.
 
     Args:
         volume: a grid with right angles.

@@ -129,7 +129,7 @@ def test_pairs_phantom_simulate_and_models(tiny_models, tmp_path):
     assert f'ctinvariance pairs "{tmp_path / "p" / "dicom"}"' in stdout
     assert "phantoms" in stderr, "progress"
     stdout, _ = run("pairs", tmp_path / "p" / "dicom", "--json")
-    (row,) = json.loads(stdout)
+    (row,) = json.loads(stdout)["pairs"]
     assert row["patient"] == "P001-chest"
     assert row["low dose"] != "to be simulated"
     run(
