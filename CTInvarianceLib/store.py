@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import shutil
+import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import __version__
-from .errors import DataError, VolumeError
+from .errors import DataError, GeometryWarning, VolumeError
 from .npy import open_hu
 from .protocol import Progress, part, unheard
 from .series import CTSeries
@@ -109,7 +110,13 @@ class Store:
             VolumeError: see `CTSeries.read`.
             DataError: the store cannot be written to, or the disk is full.
         """
-        return self._made(_key(series), lambda: (series.read(progress=progress), _facts(series)))
+
+        def make() -> tuple[CTVolume, dict[str, Any]]:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", GeometryWarning)  # the scan has named it already
+                return series.read(progress=progress), _facts(series)
+
+        return self._made(_key(series), make)
 
     def low_dose(
         self, series: CTSeries, dose: float, seed: int, *, device: str = "cpu", progress: Progress = unheard

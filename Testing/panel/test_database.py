@@ -268,17 +268,16 @@ def test_it_is_fast(db, tmp_path):
 
 def test_the_split_is_that_of_a_run(db, tmp_path):
     from CTInvarianceLib.config import DataConfig
-    from CTInvarianceLib.partition import split_patients
+    from CTInvarianceLib.partition import anatomies, split_patients
 
     for k in range(5):
-        write(tmp_path, f"p{k}", "chest", f"1.{k}")
+        write(tmp_path, f"p{k}", "axial", f"1.{k}", BodyPartExamined="CHEST" if k < 2 else "HEAD")
     db.addFolder(tmp_path / "in")
     pairs = database.seriesPairs(db)
     found = database.split(pairs, seed=3, validation=0.4)
-    assert (list(found.training), list(found.validation)) == split_patients(
-        [f"p{k}" for k in range(5)], DataConfig(validation=0.4), seed=3
-    )
-    assert len(found.validation) == 2
+    of_run = split_patients(anatomies(find_pairs(tmp_path / "in")), DataConfig(validation=0.4), seed=3)
+    assert [list(found.training), list(found.validation), list(found.test)] == list(of_run.values())
+    assert sorted(pair.anatomy for pair in pairs if pair.patient_id in found.validation) == ["chest", "head"]
     assert not found.note
     assert "one patient only" in database.split(pairs[:1], seed=0).note
 
