@@ -27,6 +27,13 @@ def test_the_flows_step_and_inverse_are_no_slower_than_freias(tmp_path):
     assert measured["inverse, a condition each"]["ratio"] <= 1.05
 
 
+def test_a_series_is_read_faster_than_by_anybody_else(tmp_path):
+    measured = figures("reading", tmp_path, "--slices", "40", "--repeats", "3")
+    assert len(measured) >= 6
+    for title, value in measured.items():
+        assert value["ratio"] <= 0.9, title
+
+
 def test_250_samples_and_a_whole_slice_keep_their_times_and_ratios(tmp_path):
     measured = figures("sampling", tmp_path)
     for title, value in measured.items():
