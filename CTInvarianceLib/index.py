@@ -121,7 +121,7 @@ class HeaderIndex:
         if not self._rows:
             return {}
         try:
-            return {name: rest for name, *rest in self._rows.execute(query, (folder,))}  # type: ignore[misc]
+            return {row[0]: row[1:] for row in self._rows.execute(query, (folder,))}
         except sqlite3.Error as error:
             self._give_up(error)
         return {}

@@ -58,8 +58,9 @@ def find_pairs(
         PairingWarning: for each problem of the scan.
     """
     found = scan(source, progress=progress, index=index)
-    for problem in found.problems:
-        warnings.warn(PairingWarning(str(problem)), stacklevel=2)
+    if found.pairs or not _only_damage(found):
+        for problem in found.problems:
+            warnings.warn(PairingWarning(str(problem)), stacklevel=2)
     return require_pairs(found)
 
 
@@ -72,8 +73,7 @@ def require_pairs(found: Scan) -> list[SeriesPair]:
     """
     if found.pairs:
         return list(found.pairs)
-    if found.files == len(found.problems) == 1:
-        problem = found.problems[0]
+    if problem := _only_damage(found):
         raise DicomError(problem.what, where=problem.where, hint=problem.hint)
     what = "no CT series"
     if any("low-dose" in problem.what for problem in found.problems):
@@ -85,6 +85,11 @@ def require_pairs(found: Scan) -> list[SeriesPair]:
     else:
         hint = "Choose a folder with DICOM files or volumes (.nrrd .nii.gz .mha), or a database of 3D Slicer."
     raise DataError(what, where=", ".join(map(str, found.source)) or None, hint=hint)
+
+
+def _only_damage(found: Scan) -> Problem | None:
+    """What is wrong with the only file, where there is no more than that."""
+    return found.problems[0] if found.files == len(found.problems) == 1 and not found.pairs else None
 
 
 def scan(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 import re
-import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,13 +11,14 @@ from pathlib import Path
 import numpy as np
 
 from .decoders import missing_decoder
-from .dicom_geometry import SlicePlane, slice_plane, stack
+from .dicom_geometry import ALIKE, slice_plane
 from .dicom_tags import CT_IMAGE_STORAGE, MULTI_FRAME_CT, DicomHeader
-from .errors import CTInvarianceError, DicomError, GeometryWarning, TiltWarning
+from .errors import CTInvarianceError, DicomError
 from .protocol import Progress, unheard
+from .slice_order import order_slices
 from .volume import CTVolume
 
-_ALIKE_DIGITS = 3  # of spacing (mm) and direction cosines, within one series
+_APART = "They are kept apart. Export them again from the scanner or archive, with UIDs of their own."
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,8 @@ class CTSeries:
         from .volume_files import read_volume
 
         if len(self.files) == 1:
-            return read_volume(self.files[0])
-        return read_volume(self.files, series=self.series_uid or None)
+            return read_volume(self.files[0], progress=progress)
+        return read_volume(self.files, series=self.series_uid or None, progress=progress)
 
     def only(self, slices: Sequence[int]) -> CTSeries:
         """Some of its slices."""
@@ -111,8 +112,8 @@ def is_projections(description: str) -> bool:
 def series_of(headers: Iterable[DicomHeader]) -> tuple[list[CTSeries], list[Problem]]:
     """CT slices grouped to series, each in the order of its slices; and what had to be left out, or is unusual.
 
-    A series is what shares SeriesInstanceUID, patient, study, description, size, spacing and orientation: two that
-    share no more than the UID stay apart. Copies of an image count once.
+    A series is what shares SeriesInstanceUID, patient, study, description, kernel, size, spacing and orientation: two
+    that share no more than the UID stay apart. Copies of an image count once.
     """
     problems: list[Problem] = []
     groups: dict[tuple[object, ...], list[DicomHeader]] = {}
@@ -124,10 +125,11 @@ def series_of(headers: Iterable[DicomHeader]) -> tuple[list[CTSeries], list[Prob
             continue
         seen[identity] = header.path
         groups.setdefault(_key(header), []).append(header)
-    problems += _shared_uids(groups)
+    several = [alike for group in groups.values() for alike in _alike(group)]
+    problems += _shared_uids(several)
     found = []
-    for several in groups.values():
-        series, unusual = _series(several)
+    for group in several:
+        series, unusual = _series(group)
         problems += unusual
         if series:
             found.append(series)
@@ -135,22 +137,37 @@ def series_of(headers: Iterable[DicomHeader]) -> tuple[list[CTSeries], list[Prob
 
 
 def _key(header: DicomHeader) -> tuple[object, ...]:
-    alike = (*header.spacing, *header.orientation)
     return (
         header.series_uid or str(header.path.parent),
         header.patient_id,
         header.study_uid,
         header.description,
+        header.kernel,
         header.size,
-        tuple(round(value, _ALIKE_DIGITS) for value in alike),
     )
+
+
+def _alike(headers: list[DicomHeader]) -> list[list[DicomHeader]]:
+    """Slices of one series, taken apart where spacing or orientation differ by more than rounding."""
+    by_grid: dict[tuple[float, ...], list[DicomHeader]] = {}
+    for header in headers:
+        by_grid.setdefault((*header.spacing, *header.orientation), []).append(header)
+    groups: dict[tuple[float, ...], list[DicomHeader]] = {}
+    for grid, several in by_grid.items():
+        near = (known for known in groups if len(known) == len(grid))
+        same = next(
+            (known for known in near if np.abs(np.subtract(known, grid)).max(initial=0) <= ALIKE), grid
+        )
+        groups.setdefault(same, []).extend(several)
+    return list(groups.values())
 
 
 def _unusable(header: DicomHeader, original: Path | None) -> Problem | None:
     """Why a file that should be a CT slice is none."""
     where = str(header.path)
     if original:
-        return Problem(where, f"is a copy of {original}, which is used", "Remove one of them.")
+        what = "a copy of an image that is used already; left out"
+        return Problem(where, what, f"Remove it; the other is {original}.")
     if header.frames > 1 or header.sop_class in MULTI_FRAME_CT:
         return Problem(
             where,
@@ -166,13 +183,14 @@ def _unusable(header: DicomHeader, original: Path | None) -> Problem | None:
     return None
 
 
-def _shared_uids(groups: dict[tuple[object, ...], list[DicomHeader]]) -> list[Problem]:
+def _shared_uids(groups: Iterable[list[DicomHeader]]) -> list[Problem]:
     """Series that share a UID and are different series all the same."""
-    places: dict[object, list[str]] = {}
-    for key, headers in groups.items():
-        places.setdefault(key[0], []).append(str(headers[0].path))
+    places: dict[str, list[str]] = {}
+    for headers in groups:
+        if uid := headers[0].series_uid:
+            places.setdefault(uid, []).append(str(headers[0].path))
     return [
-        Problem(str(uid), f"{len(first)} different series share this SeriesInstanceUID ({', '.join(first)})")
+        Problem(f"series {uid}", f"{len(first)} different series share this UID ({', '.join(first)})", _APART)
         for uid, first in places.items()
         if len(first) > 1
     ]
@@ -180,53 +198,46 @@ def _shared_uids(groups: dict[tuple[object, ...], list[DicomHeader]]) -> list[Pr
 
 def _series(headers: list[DicomHeader]) -> tuple[CTSeries | None, list[Problem]]:
     """One group as a series, None where its slices form no stack."""
-    first = headers[0]
-    names = f"patient {first.patient_id}, series {first.series_uid or first.path.parent}"
+    placed, problems = _placed(headers)
+    if not placed:
+        return None, problems
+    first = placed[0]
+    where = f"patient {first.patient_id}, series {first.series_uid or first.path.parent}"
     try:
-        model = slice_plane(first)
-        usable, problems = _planes(headers, model)
-        with warnings.catch_warnings(record=True) as said:
-            warnings.simplefilter("always")
-            ordered, affine = stack(usable, names)
+        plane = slice_plane(first)
+        positions = np.array([header.position for header in placed])
+        order, step, findings = order_slices(positions, plane, [header.path for header in placed])
     except DicomError as error:
-        return None, [Problem.of(error)]
-    for warning in said:
-        if issubclass(warning.category, GeometryWarning) and not issubclass(warning.category, TiltWarning):
-            problems.append(Problem(names, str(warning.message).removesuffix(f": {names}")))
-    by_path = {header.path: header for header in headers}
-    sorted_headers = tuple(by_path[plane.path] for plane in ordered)
-    i, j, k = np.linalg.norm(affine[:3, :3], axis=0).round(6).tolist()
+        return None, [*problems, Problem(f"{where} ({error.where})", f"{error.what}; left out", error.hint)]
+    problems += [Problem(where, finding) for finding in findings]
+    ordered = tuple(placed[index] for index in order)
     series = CTSeries(
         first.patient_id or first.study_uid,  # patients without an id must not fall together
         first.series_uid,
         first.description,
-        tuple(header.path for header in sorted_headers),
+        tuple(header.path for header in ordered),
         first.study_uid,
         anatomy_of(first.patient_id, first.body_part, first.study_description, first.description),
         first.kernel,
-        (len(ordered), *model.shape),
-        (i, j, k),
-        sorted_headers,
+        (len(ordered), *plane.shape),
+        (*plane.pixel.tolist(), round(step, 6)),
+        ordered,
     )
     return series, problems
 
 
-def _planes(headers: list[DicomHeader], model: SlicePlane) -> tuple[list[SlicePlane], list[Problem]]:
-    """The slices' planes: all like the first one's but for their position, which may be damaged."""
-    planes, problems = [], []
+def _placed(headers: list[DicomHeader]) -> tuple[list[DicomHeader], list[Problem]]:
+    """The slices that say where they lie, and what is wrong with the others."""
+    placed, problems = [], []
     for header in headers:
-        if len(header.position) == 3 and np.isfinite(header.position).all():
-            planes.append(
-                replace(
-                    model, path=header.path, position=np.array(header.position), thickness=header.thickness
-                )
-            )
+        if len(header.position) == 3 and all(map(math.isfinite, header.position)):
+            placed.append(header)
             continue
         try:
             slice_plane(header)
         except DicomError as error:
             problems.append(Problem.of(error))
-    return planes, problems
+    return placed, problems
 
 
 _COLLECTION_ID = re.compile(r"([CLN])\d{3}")  # of LDCT-and-Projection-data
