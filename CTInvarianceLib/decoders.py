@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
+from .dicom_tags import UNCOMPRESSED
 from .errors import DicomError
 
 _PACKAGES = (
@@ -16,6 +17,8 @@ _PACKAGES = (
 
 def missing_decoder(syntax: str, path: Path) -> DicomError | None:
     """What to say where the pixels of a transfer syntax UID cannot be decoded here; None where they can."""
+    if syntax in UNCOMPRESSED:  # without loading pydicom
+        return None
     name, packages = _missing(syntax)
     if not name:
         return None

@@ -37,13 +37,18 @@ def written(found: Found) -> tuple[str, str]:
 
 
 class HeaderReader:
-    """Turns texts back into headers; equal texts give the same values, which saves time and memory."""
+    """Turns texts back into headers; equal texts give the same values, which saves time and memory.
 
-    def __init__(self) -> None:
+    Args:
+        folder: of the files.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
         self._known: dict[str, dict[str, Any]] = {}
 
-    def parsed(self, path: str, shared: str, own: str) -> Found:
-        """What `written` was given.
+    def parsed(self, name: str, shared: str, own: str) -> Found:
+        """What `written` was given of the file of this name.
 
         Raises:
             ValueError, TypeError, KeyError: other texts.
@@ -52,7 +57,7 @@ class HeaderReader:
             if not own:
                 return None
             what, hint = json.loads(own)
-            return DicomError(what, where=Path(path), hint=hint)
+            return DicomError(what, where=self._folder / name, hint=hint)
         common = self._known.get(shared)
         if common is None:
             common = {
@@ -62,5 +67,9 @@ class HeaderReader:
             self._known[shared] = common
         instance, position, truncated = json.loads(own)
         return DicomHeader(
-            Path(path), instance_uid=instance, position=tuple(position), truncated=truncated, **common
+            self._folder / name,
+            instance_uid=instance,
+            position=tuple(position),
+            truncated=truncated,
+            **common,
         )

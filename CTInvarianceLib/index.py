@@ -54,20 +54,21 @@ class HeaderIndex:
             stamps: files with absolute paths, those of one folder one after the other.
             progress: gets the fraction that is done; what it raises stops the scan, and what was read is kept.
         """
-        self.trouble, reader, number = "", HeaderReader(), 0
+        self.trouble, number, seen = "", 0, set()
         self._rows = self._open()
         try:
-            for folder, several in groupby(stamps, lambda each: os.path.dirname(each.path)):  # noqa: PTH120
-                key = os.fsencode(folder)
+            for folder, several in groupby(stamps, lambda each: each.folder):
+                seen.add(folder)
+                key, reader = os.fsencode(folder), HeaderReader(Path(folder))
                 known = self._known(key)
                 for each in several:
                     if number % _EVERY == 0:
                         progress(number / len(stamps))
                     number += 1
-                    name = os.fsencode(each.path[len(folder) :].lstrip(os.sep))
+                    name = os.fsencode(each.name)
                     yield each, *self._found(each, known.pop(name, None), (key, name), reader)
                 self._forget(key, folder, known)
-            self._forget_folders({os.path.dirname(each.path) for each in stamps})  # noqa: PTH120
+            self._forget_folders(seen)
         finally:
             self._keep()
             if self._rows:
@@ -82,9 +83,9 @@ class HeaderIndex:
         reader: HeaderReader,
     ) -> tuple[Found, bool]:
         """What a file holds, from its row where that is of today, and whether it was read."""
-        if row and row[:2] == stamp[1:]:
+        if row and row[0] == stamp.size and row[1] == stamp.changed:
             with contextlib.suppress(ValueError, TypeError, KeyError):  # a row that somebody has changed
-                return reader.parsed(stamp.path, row[2], row[3]), False
+                return reader.parsed(stamp.name, row[2], row[3]), False
         found = _read(stamp)
         # A file that could not be opened may be readable the next time without having changed.
         if self._rows and not (isinstance(found, DicomError) and isinstance(found.__cause__, OSError)):

@@ -11,14 +11,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .errors import DataError, DicomError, PairingWarning
+from .grouping import series_of, why_left_out
 from .index import HeaderIndex
 from .listing import FileStamp, stamps_under
 from .pairs import SeriesPair, pair_series
 from .places import index_file
 from .protocol import Progress, unheard
-from .series import CTSeries, Problem, series_of, why_left_out
+from .series import CTSeries, Problem
 from .slicer_database import database_files, is_database
-from .volume_files import PathLike, as_paths, volume_suffix
+from .volume_files import READABLE, PathLike, as_paths, volume_suffix
 
 _NAMED = re.compile(r"(?P<patient>.+)[._-](?P<dose>low|full)", re.IGNORECASE)
 _SHOWN = 3  # files of one folder with the same trouble that are named; the rest is counted
@@ -89,7 +90,10 @@ def require_pairs(found: Scan) -> list[SeriesPair]:
 
 def _only_damage(found: Scan) -> Problem | None:
     """What is wrong with the only file, where there is no more than that."""
-    return found.problems[0] if found.files == len(found.problems) == 1 and not found.pairs else None
+    if found.files == len(found.problems) == 1 and not found.pairs:
+        problem = found.problems[0]
+        return problem if problem.where == str(found.source[0].absolute()) else None
+    return None
 
 
 def scan(
@@ -110,11 +114,11 @@ def scan(
     index = HeaderIndex(index_file()) if index is None else index
     problems: list[Problem] = []
     left_out: Counter[str] = Counter()
-    stamps = list({each.path: each for path in paths for each in _stamps(path, problems, left_out)}.values())
-    volumes = [each for each in stamps if volume_suffix(Path(each.path))]
-    known = {each.path for each in volumes}
+    listed = (each for path in paths for each in _stamps(path, problems, left_out))
+    stamps = sorted(dict.fromkeys(listed))
+    volumes = [each for each in stamps if each.name.lower().endswith(READABLE)]
     headers, damaged, read = [], [], 0
-    others = [each for each in stamps if each.path not in known]
+    others = [each for each in stamps if not each.name.lower().endswith(READABLE)]
     for _, found, fresh in index.headers(others, progress=progress):
         read += fresh
         if found is None:

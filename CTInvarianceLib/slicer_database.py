@@ -81,14 +81,15 @@ def _stamps(
     found: list[FileStamp] = []
     gone: dict[str, list[str]] = {}
     for name, series in images:
-        path = os.path.join(folder, name or "")  # noqa: PTH118 - of 50000 files; an absolute name stays as it is
+        # Names are relative with slashes, or absolute.
+        path = os.path.join(folder, (name or "").replace("/", os.sep))  # noqa: PTH118
         try:
             if not name:
                 raise FileNotFoundError
             found.append(stamp_of(path))
         except OSError:
             gone.setdefault(series, []).append(path)
-    return sorted(found, key=lambda each: os.path.split(each.path)), gone
+    return sorted(found, key=lambda each: each[:2]), gone
 
 
 def _gone(folder: Path, series: str, names: Sequence[str]) -> Problem:
