@@ -7,7 +7,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from .dicom_file import pixel_element, read_all
+from .dicom_file import pixel_element, quietly, read_all
 from .dicom_tags import DicomHeader
 from .errors import DicomError
 
@@ -37,11 +37,13 @@ def stored_values(header: DicomHeader) -> NDArray[Any]:
         if element is not None and isinstance(element.value, bytes):
             _require_decoder(header.syntax, header.path)
             _require_plausible(header, len(element.value))
-            array, _ = get_decoder(header.syntax).as_array(element.value, **_options(header, element.VR))
+            with quietly():
+                array, _ = get_decoder(header.syntax).as_array(element.value, **_options(header, element.VR))
             return array
     dataset = read_all(header.path)
     _require_decoder(dataset.file_meta.TransferSyntaxUID, header.path)
-    return dataset.pixel_array
+    with quietly():
+        return dataset.pixel_array
 
 
 def _options(header: DicomHeader, vr: str) -> dict[str, Any]:

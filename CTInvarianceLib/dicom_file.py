@@ -8,12 +8,15 @@ import threading
 import warnings
 import zlib
 from collections.abc import Iterator, MutableSequence, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 HEADER_BYTES = 65536
 """Most headers end before; one read of so many is faster than many small ones."""
+
+LONG_HEADER_BYTES = 1 << 22
+"""What is tried before the whole file: even the long headers of enhanced multi-frame CT end before."""
 
 INFLATED_BYTES = 1 << 26
 """Most that a deflated file may inflate to: twice a slice of 4096 x 4096. A few kB can hold gigabytes of zeros."""
@@ -33,7 +36,7 @@ def quietly() -> Iterator[None]:
     """No warnings from inside: what pydicom thinks of odd bytes helps nobody who has a folder of them.
 
     The filters of warnings belong to the whole process, so one thread at a time; pydicom holds the interpreter
-    anyway.
+    anyway. Files are read outside of it.
 
     Raises:
         ValueError: a decoder that gave up in a way that nobody could catch.
@@ -69,19 +72,20 @@ def read_tags(path: Path, keywords: Sequence[str]) -> tuple[Any, int, int]:
     """
     tags = [tag_of(keyword) for keyword in keywords]
     with path.open("rb") as file:
-        start = file.read(HEADER_BYTES)
         length = file.seek(0, io.SEEK_END)
-        if length > len(start) and start[128:132] == b"DICM":
-            buffer = io.BytesIO(start)
-            dataset = _parse(buffer, tags) if not _maybe_deflated(start) else None
-            # At the end of the buffer the header goes on behind it, or an element was cut.
-            if dataset is not None and buffer.tell() < len(start):
-                return dataset, buffer.tell(), length
-            file.seek(len(start))
-            start += file.read()
-    # In memory, not from the file: there a damaged length allocates what it says, here what is left.
-    buffer = io.BytesIO(start)
-    return _parse(buffer, tags, damaged=True), buffer.tell(), length
+        file.seek(0)
+        content = file.read(HEADER_BYTES)
+        for more in (LONG_HEADER_BYTES, length):
+            if len(content) >= length or content[_META_AT - 4 : _META_AT] != b"DICM":
+                break
+            if (found := _start(content, tags)) is not None:
+                return *found, length
+            content += file.read(more - len(content))
+    # From memory, not from the file: there a damaged length allocates what it says, here what is left.
+    buffer = io.BytesIO(content)
+    with quietly():
+        _require_bounded(content)
+        return _parse(buffer, tags), buffer.tell(), length
 
 
 def values_of(dataset: Any, keyword: str) -> list[Any]:
@@ -117,7 +121,8 @@ def pixel_element(path: Path, start: int, syntax: str) -> Any:
     with path.open("rb") as file:
         file.seek(start)
         rest = io.BytesIO(file.read())
-    return read_dataset(rest, syntax == IMPLICIT, syntax != BIG_ENDIAN).get(_PIXEL_DATA)
+    with quietly():
+        return read_dataset(rest, syntax == IMPLICIT, syntax != BIG_ENDIAN).get(_PIXEL_DATA)
 
 
 def read_all(path: Path) -> Any:
@@ -125,8 +130,9 @@ def read_all(path: Path) -> Any:
     from pydicom import dcmread
 
     content = path.read_bytes()
-    _require_bounded(content)
-    return dcmread(io.BytesIO(content))
+    with quietly():
+        _require_bounded(content)
+        return dcmread(io.BytesIO(content))
 
 
 def _converted(dataset: Any, keyword: str) -> list[Any]:
@@ -137,18 +143,22 @@ def _converted(dataset: Any, keyword: str) -> list[Any]:
     return list(value) if isinstance(value, list | tuple | MutableSequence) else [value]
 
 
-def _parse(buffer: io.BytesIO, tags: list[int], *, damaged: bool = False) -> Any:
-    """The dataset up to its pixels; None, unless `damaged` is to raise, where pydicom cannot read it."""
+def _start(content: bytes, tags: list[int]) -> tuple[Any, int] | None:
+    """The dataset and where its pixels begin, if the header ends within this first part of a file."""
+    if _maybe_deflated(content):
+        return None
+    buffer = io.BytesIO(content)
+    with suppress(Exception), quietly():
+        dataset = _parse(buffer, tags)
+        # At the end of the buffer the header goes on behind it, or an element was cut.
+        return (dataset, buffer.tell()) if buffer.tell() < len(content) else None
+    return None
+
+
+def _parse(buffer: io.BytesIO, tags: list[int]) -> Any:
     from pydicom import dcmread
 
-    try:
-        if damaged:
-            _require_bounded(buffer.getvalue())
-        return dcmread(buffer, stop_before_pixels=True, specific_tags=tags)
-    except Exception:
-        if damaged:
-            raise
-        return None
+    return dcmread(buffer, stop_before_pixels=True, specific_tags=tags)
 
 
 def _maybe_deflated(content: bytes) -> bool:

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .dicom_decoding import stored_values
-from .dicom_file import quietly
 from .dicom_tags import DicomHeader
 from .errors import DicomError
 
@@ -33,8 +32,7 @@ def hounsfield(header: DicomHeader) -> NDArray[Any]:
     """
     path = header.path
     try:
-        with quietly():
-            stored = stored_values(header)
+        stored = stored_values(header)
         bounds = _padding(header, stored)
     except DicomError:
         raise

@@ -94,8 +94,8 @@ def read_header(path: Path) -> DicomHeader | None:
     from pydicom.errors import InvalidDicomError
 
     try:
+        dataset, pixels_at, length = read_tags(path, _TAGS)
         with quietly():
-            dataset, pixels_at, length = read_tags(path, _TAGS)
             if _stored_as(dataset) == _DICOMDIR:
                 return None
             header = header_of(path, dataset, pixels_at=pixels_at, room=length - pixels_at)
@@ -141,7 +141,7 @@ def header_of(path: Path, dataset: Any, *, pixels_at: int = 0, room: int | None 
         return _floats(values_of, dataset, keyword)
 
     syntax = str(dataset.file_meta.get("TransferSyntaxUID", ""))
-    frames, samples = int(text("NumberOfFrames") or 1), int((binary("SamplesPerPixel") or (1,))[0])
+    frames, samples = max(1, int(text("NumberOfFrames") or 1)), int((binary("SamplesPerPixel") or (1,))[0])
     size = (*binary("Rows"), *binary("Columns"))
     bits = (*binary("BitsAllocated"), *binary("BitsStored"))
     needed = frames * samples * math.prod(size) * (bits or (0,))[0] / 8

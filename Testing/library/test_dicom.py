@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tracemalloc
 import warnings
 from pathlib import Path
 
@@ -14,8 +15,11 @@ from pydicom.encaps import encapsulate
 from pydicom.pixels import get_decoder
 from pydicom.uid import MPEG2MPML, EnhancedCTImageStorage, JPEGLosslessSV1, generate_uid
 
-from CTInvarianceLib.dicom_pixels import PADDING_HU
+from CTInvarianceLib.dicom import read_slices
+from CTInvarianceLib.dicom_pixels import PADDING_HU, _padding, _rescaled, _shifted
+from CTInvarianceLib.dicom_tags import DicomHeader, read_header
 from CTInvarianceLib.errors import CTInvarianceError, DicomError, GeometryWarning
+from CTInvarianceLib.protocol import Cancelled
 from CTInvarianceLib.volume_files import read_volume
 
 
@@ -130,6 +134,71 @@ def test_values_that_are_not_hu(tmp_path, tags, words):
     write_slice(tmp_path / "a.dcm", np.zeros((4, 4), np.uint16), **tags)
     with pytest.raises(DicomError, match=rf"{words}.*a\.dcm"):
         read_volume(tmp_path)
+
+
+@pytest.mark.parametrize("dtype", ["<u2", "<i2", ">i2"])
+@pytest.mark.parametrize("intercept", [0, -1024, -8192, 1000, 32768, -32768])
+def test_whole_numbers_come_out_as_through_float64(dtype, intercept):
+    stored = np.random.default_rng(4).integers(*limits(dtype), (64, 64), endpoint=True).astype(dtype)
+    stored[0, :2] = limits(dtype)
+    for image in (stored, stored[:1], stored >> 3, stored >> 5, 9000 + (stored >> 5)):
+        image = image.astype(dtype)
+        for padding in ((), (63536,), (image.max(), image.min()), (image.max(),)):
+            bounds = _padding(DicomHeader(Path("a"), padding=tuple(map(float, padding))), image)
+            shifted, expected = _shifted(image, intercept, bounds), _rescaled(image, 1, intercept, bounds)
+            assert (shifted is None) == (expected.dtype == np.float32)
+            assert shifted is None or np.array_equal(shifted, expected)
+
+
+def limits(dtype):
+    return np.iinfo(np.dtype(dtype)).min, np.iinfo(np.dtype(dtype)).max
+
+
+def test_unused_bits_of_the_stored_values_do_not_count(tmp_path):
+    stored = np.array([[0x0FFF, 0xF001, 0x07FF]], np.uint16)
+    write_slice(tmp_path / "a.dcm", stored, BitsStored=12, HighBit=11, RescaleIntercept=0)
+    assert read_volume(tmp_path).hu.ravel().tolist() == [0x0FFF, 1, 0x07FF]
+
+
+def test_pixels_longer_than_needed(tmp_path):
+    path = write_slice(tmp_path / "a.dcm", np.arange(24, dtype=np.uint16).reshape(6, 4), Rows=5)
+    assert read_volume(path).hu.ravel().tolist() == list(range(-1024, -1004))
+
+
+# One pass
+
+
+def test_known_headers_are_not_read_again(tmp_path, hu, monkeypatch):
+    headers = [read_header(path) for path in write_series(tmp_path, hu, rle=True)]
+    monkeypatch.setattr(pydicom, "dcmread", None)
+    assert np.array_equal(read_slices(headers[::-1], tmp_path).hu, hu)
+
+
+def test_progress_is_heard_of_every_file_and_stops_the_work(tmp_path, hu):
+    write_series(tmp_path, hu)
+    heard: list[float] = []
+    read_volume(tmp_path, progress=heard.append)
+    assert np.allclose(heard, np.arange(1, 11) / 10)
+
+    def stop(fraction):
+        if fraction > 0.5:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        read_volume(tmp_path, progress=stop)
+
+
+def test_memory_is_the_volume_and_a_few_slices(tmp_path):
+    hu = np.random.default_rng(0).integers(-1000, 2000, (24, 200, 200), dtype=np.int16)
+    write_series(tmp_path, hu)
+    read_volume(tmp_path)  # what is imported stays
+    tracemalloc.start()
+    try:
+        volume = read_volume(tmp_path)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < volume.hu.nbytes + 8 * hu[0].nbytes
 
 
 # Order and geometry
