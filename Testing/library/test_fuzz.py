@@ -9,6 +9,7 @@ import time
 import tracemalloc
 import warnings
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -224,6 +225,24 @@ def test_a_damaged_slice_never_escapes_as_another_error(tmp_path, originals):
                     outcomes["refused"] += 1
         assert time.thread_time() - start < SECONDS, seed
     assert min(outcomes.values()) > VOLUMES / 10, outcomes
+
+
+def test_threads_read_as_quietly_and_leave_the_filters_of_warnings_alone(tmp_path, originals):
+    paths = [tmp_path / f"{seed}.dcm" for seed in range(200)]
+    for seed, path in enumerate(paths):
+        path.write_bytes(damaged(seed, originals))
+
+    def outcome(path):
+        try:
+            return read_header(path)
+        except DicomError as error:
+            return str(error)
+
+    before = list(warnings.filters)
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(outcome, paths))
+    assert repr(together) == repr([outcome(path) for path in paths])
+    assert warnings.filters == before
 
 
 # Damage that is meant
