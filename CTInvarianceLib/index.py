@@ -6,7 +6,6 @@ deleted at any time, and a damaged one is: it is made anew. SQLite's own locks l
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -84,8 +83,10 @@ class HeaderIndex:
     ) -> tuple[Found, bool]:
         """What a file holds, from its row where that is of today, and whether it was read."""
         if row and row[0] == stamp.size and row[1] == stamp.changed:
-            with contextlib.suppress(ValueError, TypeError, KeyError):  # a row that somebody has changed
+            try:
                 return reader.parsed(stamp.name, row[2], row[3]), False
+            except (ValueError, TypeError):  # a row that somebody has changed
+                pass
         found = _read(stamp)
         # A file that could not be opened may be readable the next time without having changed.
         if self._rows and not (isinstance(found, DicomError) and isinstance(found.__cause__, OSError)):
