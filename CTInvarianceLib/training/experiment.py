@@ -209,7 +209,7 @@ def _denoiser(run: Run, name: str, embedding: Any) -> nn.Module:
 def _finished(run: Run, stage: str, file: str, build: Callable[[], Any], make: Callable[[], Any]) -> Any:
     """The part of the model set that lies in `file`: loaded where it is there, else made and saved."""
     path = run.folder / file
-    if path.is_file():
+    if _known(run, path):
         module = build()
         load_module(module, path)
         run.report.skip(stage)
@@ -223,13 +223,20 @@ def _finished(run: Run, stage: str, file: str, build: Callable[[], Any], make: C
     return run.fabric.to_device(module)
 
 
+def _known(run: Run, path: Path) -> bool:
+    """Whether a file was there before any process could write it: all look, then all go on."""
+    known = path.is_file()
+    run.fabric.barrier()
+    return known
+
+
 def _flows(run: Run, embeddings: dict[str, Any], denoisers: dict[str, nn.Module]) -> None:
     """One flow per denoiser, layer and domain; conditions are shared by the domains, latents by the layers."""
     pool = None
     for name, denoiser in denoisers.items():
         layers = list(run.config.denoisers[name].layers)
         wanted = [
-            (la, d) for la in layers for d in DOMAINS if not (run.folder / flow_file(name, la, d)).is_file()
+            (la, d) for la in layers for d in DOMAINS if not _known(run, run.folder / flow_file(name, la, d))
         ]
         for layer in layers:
             for domain in DOMAINS:

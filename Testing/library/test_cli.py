@@ -15,6 +15,7 @@ import dicom_files
 import numpy as np
 import pytest
 import tiny
+import torch
 
 import CTInvarianceLib as cti
 from CTInvarianceLib.cli import main
@@ -204,8 +205,14 @@ def test_two_processes_train_one_run(tiny_source, tmp_path):
     )
     assert result.returncode == 0, result.stderr
     assert result.stderr.count("flow yang layer 8 full") == 1, "one process speaks for both"
+    together = cti.Models.load(tmp_path / "run")
     patch = np.zeros((32, 32), np.float32)
-    assert cti.Models.load(tmp_path / "run").sample(patch, "yang", "8", n=2).images.shape == (2, 32, 32)
+    assert together.sample(patch, "yang", "8", n=2).images.shape == (2, 32, 32)
+    alone = cti.train(tiny.config(), tiny_source, tmp_path / "alone", on_event=lambda event: None)
+    for ours, theirs in zip(
+        together.denoiser("chen").parameters(), alone.denoiser("chen").parameters(), strict=True
+    ):
+        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)  # the same batches, shared
 
 
 def test_bad_input_is_one_line_and_leaves_nothing(fails, tiny_models, tiny_source, tmp_path, ct_small):
