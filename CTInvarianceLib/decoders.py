@@ -10,6 +10,7 @@ from .errors import DicomError
 
 _PACKAGES = (
     ("JPEG 2000", "pylibjpeg pylibjpeg-openjpeg"),
+    ("High-Throughput JPEG 2000", "pylibjpeg pylibjpeg-openjpeg"),
     ("JPEG-LS", "pyjpegls"),
     ("JPEG", "pylibjpeg pylibjpeg-libjpeg"),
 )

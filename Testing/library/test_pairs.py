@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from dicom_files import write_series, write_slice
 
-from CTInvarianceLib.errors import DataError, DicomError, GeometryWarning, PairingWarning
+from CTInvarianceLib.errors import DataError, DicomError, PairingWarning
 from CTInvarianceLib.pairs import SeriesPair, read_pair
 from CTInvarianceLib.scan import find_pairs
 from CTInvarianceLib.series import CTSeries
@@ -203,23 +203,79 @@ def test_a_thousandth_of_a_millimetre_is_no_difference(tmp_path):
     assert read_pair(find_pairs(tmp_path)[0])[0] is not None
 
 
-def test_series_that_lack_different_slices_do_not_match(tmp_path):
+def test_series_that_lack_different_slices_pair_with_those_that_both_have(tmp_path):
     """Size, first and last slice agree, and yet the slices between are others."""
     write(tmp_path / "l", "p", "low dose", "1.1", positions=[(0, 0, z) for z in (0, 6, 9)])
-    write(tmp_path / "f", "p", "full dose", "1.2", positions=[(0, 0, z) for z in (0, 3, 9)])
-    (pair,) = find_pairs(tmp_path)
-    with (
-        pytest.warns(GeometryWarning, match="1 slices are missing"),
-        pytest.raises(DataError, match=r"3\.000 mm apart"),
+    write(tmp_path / "f", "p", "full dose", "1.2", hu=HU + 1, positions=[(0, 0, z) for z in (0, 3, 9)])
+    with pytest.warns(PairingWarning) as said:
+        (pair,) = find_pairs(tmp_path)
+    words = [str(warning.message) for warning in said]
+    assert any("1 low-dose and 1 full-dose slices without partner are left out" in text for text in words)
+    assert sum("1 slices are missing" in text for text in words) == 2
+    assert pair.low_dose.shape == pair.full_dose.shape == (2, 4, 5)
+    low, full = read_pair(pair)
+    assert np.array_equal(low.hu, HU[[0, 2]])
+    assert np.array_equal(full.hu, HU[[0, 2]] + 1)
+
+
+def test_low_and_full_dose_without_a_common_slice_do_not_pair(tmp_path):
+    write(tmp_path / "l", "p", "low dose", "1.1", origin=(0, 0, 0))
+    write(tmp_path / "f", "p", "full dose", "1.2", origin=(0, 0, 1))
+    with pytest.warns(PairingWarning, match=r"patient p: .*share no slice; not paired \(1\.1, 1\.2\)"):
+        assert summary(find_pairs(tmp_path)) == [("p", None, "1.2")]
+
+
+@pytest.mark.parametrize(
+    ("hu", "tags", "words"),
+    [
+        (HU[:, :2], {}, "slices of 2×5 and 4×5 pixels"),
+        (HU, {"PixelSpacing": [0.75, 0.6]}, "pixels of 0.6×0.75 and 0.5×0.75 mm"),
+        (HU, {"ImageOrientationPatient": [0, 1, 0, -1, 0, 0]}, "other orientations"),
+    ],
+)
+def test_grids_that_differ_do_not_pair(tmp_path, hu, tags, words):
+    write(tmp_path / "l", "p", "low dose", "1.1", hu=hu, **tags)
+    write(tmp_path / "f", "p", "full dose", "1.2")
+    with pytest.warns(
+        PairingWarning, match=f"patient p: low and full dose do not match: {words}; not paired"
     ):
-        read_pair(pair)
+        assert summary(find_pairs(tmp_path)) == [("p", None, "1.2")]
 
 
-def test_unusable_geometry_is_found_when_read(tmp_path):
-    write(tmp_path, "p", "full dose", "1.1", positions=[(0, 0, 0)] * 3)
-    (pair,) = find_pairs(tmp_path)
-    with pytest.raises(DicomError, match="one position"):
-        pair.full_dose.read()
+def test_two_studies_of_one_patient_with_a_pair_each_are_two_pairs(tmp_path):
+    for study, (low, full) in {"8.1": ("1.1", "1.2"), "8.2": ("1.3", "1.4")}.items():
+        write(tmp_path / low, "p", "low dose", low, StudyInstanceUID=study)
+        write(tmp_path / full, "p", "full dose", full, StudyInstanceUID=study)
+    assert summary(find_pairs(tmp_path)) == [("p", "1.1", "1.2"), ("p", "1.3", "1.4")]
+
+
+def test_a_study_with_two_low_doses_leaves_the_pair_of_another_study_alone(tmp_path):
+    for uid, study, description in [
+        ("1.1", "8.1", "low dose"),
+        ("1.2", "8.1", "full dose"),
+        ("1.3", "8.2", "low dose"),
+        ("1.4", "8.2", "low dose"),
+        ("1.5", "8.2", "full dose"),
+    ]:
+        write(tmp_path / uid, "p", description, uid, StudyInstanceUID=study)
+    with pytest.warns(
+        PairingWarning, match=r"2 low-dose and 1 full-dose series, not paired \(1\.3, 1\.4, 1\.5\)"
+    ):
+        assert summary(find_pairs(tmp_path)) == [("p", "1.1", "1.2"), ("p", None, "1.5")]
+
+
+def test_two_slices_at_one_position_are_left_out_and_the_rest_is_found(tmp_path):
+    write(tmp_path / "bad", "p", "full dose", "1.1", positions=[(0, 0, 0)] * 3)
+    write(tmp_path / "good", "q", "full dose", "1.2")
+    with pytest.warns(
+        PairingWarning, match=r"patient p, series 1\.1 .*two slices at one position.*; left out"
+    ):
+        assert summary(find_pairs(tmp_path)) == [("q", None, "1.2")]
+    with (
+        pytest.warns(PairingWarning),
+        pytest.raises(DataError, match=r"no CT series.*two slices at one position"),
+    ):
+        find_pairs(tmp_path / "bad")
 
 
 def test_the_shared_data(shared_data):
