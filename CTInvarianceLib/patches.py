@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .errors import VolumeError
-from .normalization import normalize
 from .slices import HostSlices, PatientSlices, Places, keep_slices
 
 _TISSUE = 0.1  # of the pixels
@@ -84,7 +83,7 @@ class Patches:
             open_ = open_[empty]
             chosen[open_] += 1
         low, full = self._slices.cut(Places.chosen(attempts, chosen), size)
-        return normalize(low.float())[:, None], normalize(full.float())[:, None]
+        return low[:, None], full[:, None]
 
     def batches(
         self,

@@ -11,10 +11,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .normalization import MEAN, OFFSET_HU, STD
+
 TISSUE_HU = -500
 _ROOM = 0.5  # of a device's free memory that slices may take
 
 Index = NDArray[np.intp]
+
+# `normalize` in single precision, with a product in place of the division.
+_SHIFT, _SCALE = np.float32(OFFSET_HU - MEAN), np.float32(1 / STD)
 
 
 @dataclass(frozen=True)
@@ -70,7 +75,6 @@ class HostSlices:
 
     def __init__(self, patients: Sequence[PatientSlices]) -> None:
         self._low, self._full = [p.low_dose for p in patients], [p.full_dose for p in patients]
-        self._dtype = np.result_type(*(each.dtype for each in (*self._low, *self._full)))
 
     def tissue(self, places: Places, size: int) -> Index:
         """Number of pixels of the full dose that are denser than -500 HU, (n,)."""
@@ -81,17 +85,16 @@ class HostSlices:
         return np.array(counts, dtype=np.intp)
 
     def cut(self, places: Places, size: int) -> tuple[Tensor, Tensor]:
-        """Low and full dose, (n, size, size), HU."""
-        pairs = np.empty((2, len(places.series), size, size), self._dtype)
-        steps = [
-            (-1 if up else 1, -1 if across else 1)
-            for up, across in zip(places.upside_down, places.mirrored, strict=True)
-        ]
+        """Low and full dose, (n, size, size), normalised."""
+        pairs = np.empty((2, len(places.series), size, size), np.float32)
+        down, across = (np.where(turned, -1, 1).tolist() for turned in (places.upside_down, places.mirrored))
         for n, (i, k, top, left) in enumerate(zip(*_where(places), strict=True)):
-            down, across = steps[n]
             for pair, source in zip(pairs[:, n], (self._low[i], self._full[i]), strict=True):
-                patch = source[k, top : top + size, left : left + size][::down, ::across]
+                patch = source[k, top : top + size, left : left + size][:: down[n], :: across[n]]
+                # One patch after the other, while it is in the processor's cache.
                 pair[...] = patch.T if places.turned[n] else patch
+                pair += _SHIFT
+                pair *= _SCALE
         low, full = torch.from_numpy(pairs)
         return low, full
 
@@ -115,7 +118,8 @@ class DeviceSlices:
     def cut(self, places: Places, size: int) -> tuple[Tensor, Tensor]:
         """As `HostSlices.cut`, on the device."""
         pixels = self._pixels(places, size)
-        return self._low[pixels], self._full[pixels]
+        low, full = ((flat[pixels].float() + _SHIFT) * _SCALE for flat in (self._low, self._full))
+        return low, full
 
     def _flat(self, arrays: Sequence[NDArray[Any]]) -> Tensor:
         dtype = torch.from_numpy(np.empty(0, np.result_type(*(each.dtype for each in arrays)))).dtype

@@ -34,6 +34,12 @@ def test_a_series_is_read_faster_than_by_anybody_else(tmp_path):
         assert value["ratio"] <= 0.9, title
 
 
+def test_patches_come_ten_times_as_fast_as_from_monai(tmp_path):
+    measured = figures("patches", tmp_path)
+    assert measured["batch"]["ratio"] <= 0.1
+    assert measured["memory_bytes"] <= measured["store_bytes"] + 300e6
+
+
 def test_250_samples_and_a_whole_slice_keep_their_times_and_ratios(tmp_path):
     measured = figures("sampling", tmp_path)
     for title, value in measured.items():
