@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 
-from .dicom_tags import read_header
+from .dicom_tags import _DICOM_SUFFIXES, read_header
 from .errors import DicomError
 from .header_text import FORMAT, Found, HeaderReader, written
 from .listing import FileStamp
@@ -204,6 +204,9 @@ def _format(rows: sqlite3.Connection) -> int:
 
 def _read(stamp: FileStamp) -> Found:
     if not stamp.size:
+        suffix = os.path.splitext(stamp.name)[1].lower()  # noqa: PTH122
+        if suffix not in ("", *_DICOM_SUFFIXES) and not suffix[1:].isdigit():  # digits are the end of a UID
+            return None
         return DicomError("the file is empty", where=stamp.path, hint="Copy or export it again.")
     try:
         return read_header(Path(stamp.path))

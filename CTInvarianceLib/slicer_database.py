@@ -25,6 +25,7 @@ _IMAGES = """
     SELECT Images.Filename, Images.SeriesInstanceUID, upper(coalesce(Series.Modality, ''))
     FROM Images LEFT JOIN Series ON Series.SeriesInstanceUID = Images.SeriesInstanceUID
 """
+_PERHAPS_CT = ("CT", "")  # where the database does not say it, the file will
 _OPEN_IN_SLICER = "Open it once in 3D Slicer, which updates it."
 
 
@@ -33,7 +34,7 @@ class DatabaseFiles:
     """What a database lists.
 
     Attributes:
-        files: of all CT series, those of a folder one after the other.
+        files: of all series that may be CT, those of a folder one after the other.
         others: number of images of other modalities, by modality.
         problems: files that are gone, and an unexpected version.
     """
@@ -48,28 +49,29 @@ def is_database(path: Path) -> bool:
     return (path / DATABASE).is_file() or (path.name == DATABASE and path.is_file())
 
 
-def database_files(folder: Path, *, timeout_s: float = _BUSY_S) -> DatabaseFiles:
+def database_files(folder: Path) -> DatabaseFiles:
     """The CT images of a database.
 
     Args:
         folder: of the database, absolute.
-        timeout_s: how long to wait for Slicer to finish writing.
 
     Raises:
-        DataError: busy for longer than that, damaged, or of a schema without the tables that are needed.
+        DataError: busy for longer than 10 s, damaged, or of a schema without the tables that are needed.
     """
     try:
-        with contextlib.closing(_open(folder / DATABASE, timeout_s)) as rows:
+        with contextlib.closing(_open(folder / DATABASE)) as rows:
             version = _version(rows)
             images = rows.execute(_IMAGES).fetchall()
     except sqlite3.Error as error:
         raise _not_readable(folder, error) from error
-    others = Counter(modality or "unnamed modality" for *_, modality in images if modality != "CT")
+    others = Counter(modality for *_, modality in images if modality not in _PERHAPS_CT)
     problems = []
     if version != SCHEMA:
         what = f"the DICOM database has schema {version or 'of no version'}, not {SCHEMA}"
         problems.append(Problem(str(folder), what, _OPEN_IN_SLICER))
-    found, gone = _stamps(folder, [(name, series) for name, series, modality in images if modality == "CT"])
+    found, gone = _stamps(
+        folder, [(name, series) for name, series, modality in images if modality in _PERHAPS_CT]
+    )
     problems += [_gone(folder, series, names) for series, names in gone.items()]
     return DatabaseFiles(tuple(found), dict(others), tuple(problems))
 
@@ -98,10 +100,10 @@ def _gone(folder: Path, series: str, names: Sequence[str]) -> Problem:
     return Problem(where, what, "Restore them, or remove the series in 3D Slicer.")
 
 
-def _open(file: Path, timeout_s: float) -> sqlite3.Connection:
+def _open(file: Path) -> sqlite3.Connection:
     """Read-only; on a disk that cannot be written to, SQLite must be told that nobody else writes either."""
     for mode in ("mode=ro", "mode=ro&immutable=1"):
-        rows = sqlite3.connect(f"{file.absolute().as_uri()}?{mode}", uri=True, timeout=timeout_s)
+        rows = sqlite3.connect(f"{file.absolute().as_uri()}?{mode}", uri=True, timeout=_BUSY_S)
         try:
             rows.execute("SELECT count(*) FROM sqlite_master").fetchone()
         except sqlite3.OperationalError as error:

@@ -182,12 +182,14 @@ def test_pixels_that_are_cut_are_named(tmp_path):
     assert (problem.where, problem.what) == (str(path), "the file ends before its pixels do")
 
 
-def test_an_empty_file_is_named(tmp_path):
+@pytest.mark.parametrize("name", ["empty.dcm", "IM0001", "1.2.840.10008"])
+def test_an_empty_file_is_named(tmp_path, name):
     write_good(tmp_path)
-    (tmp_path / "empty.dcm").touch()
-    assert only_problem(tmp_path) == Problem(
-        str(tmp_path / "empty.dcm"), "the file is empty", "Copy or export it again."
-    )
+    (tmp_path / name).touch()
+    (tmp_path / "notes.txt").touch()
+    expected = Problem(str(tmp_path / name), "the file is empty", "Copy or export it again.")
+    assert only_problem(tmp_path) == expected
+    assert scan(tmp_path).left_out == {"files that are not DICOM": 1}
 
 
 def test_another_file_with_the_name_of_dicom_is_named_and_one_without_is_not(tmp_path):
