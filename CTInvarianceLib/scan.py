@@ -22,6 +22,7 @@ from .slicer_database import database_files, is_database
 from .volume_files import READABLE, PathLike, as_paths, volume_suffix
 
 _NAMED = re.compile(r"(?P<patient>.+)[._-](?P<dose>low|full)", re.IGNORECASE)
+_EVERY = 1000  # files that are listed between two calls of progress
 _SHOWN = 3  # files of one folder with the same trouble that are named; the rest is counted
 
 
@@ -114,11 +115,10 @@ def scan(
     index = HeaderIndex(index_file()) if index is None else index
     problems: list[Problem] = []
     left_out: Counter[str] = Counter()
-    listed = (each for path in paths for each in _stamps(path, problems, left_out))
-    stamps = sorted(dict.fromkeys(listed))
+    stamps = sorted(dict.fromkeys(_heard(_stamps(paths, problems, left_out), progress)))
     volumes = [each for each in stamps if each.name.lower().endswith(READABLE)]
-    headers, damaged, read = [], [], 0
     others = [each for each in stamps if not each.name.lower().endswith(READABLE)]
+    headers, damaged, read = [], [], 0
     for _, found, fresh in index.headers(others, progress=progress):
         read += fresh
         if found is None:
@@ -133,21 +133,33 @@ def scan(
     pairs, unclear = pair_series([*_volume_series(volumes, problems), *series])
     problems += [*_gathered([*damaged, *unusual]), *unclear]
     if index.trouble:
-        where = str(index.file)
         what = f"the index of known files cannot be kept ({index.trouble})"
-        problems.append(Problem(where, what, "Everything is found all the same, only slower the next time."))
+        problems.append(Problem(str(index.file), what, "All is found without it, only slower the next time."))
     return Scan(tuple(paths), tuple(pairs), tuple(problems), dict(left_out), len(stamps), read)
 
 
-def _stamps(path: Path, problems: list[Problem], left_out: Counter[str]) -> Iterator[FileStamp]:
-    """The files of one path: those that a database lists, a folder's, or itself."""
-    path = path.expanduser().absolute()
-    if not path.exists():
-        raise DataError("there is no such file or folder", where=path, hint="Check the path.")
-    if not is_database(path):
-        yield from stamps_under(path, problems)
-        return
-    folder = path if path.is_dir() else path.parent
+def _heard(stamps: Iterator[FileStamp], progress: Progress) -> Iterator[FileStamp]:
+    """The same, with a call of `progress` now and then, so that long listings can be cancelled too."""
+    for number, each in enumerate(stamps):
+        if number % _EVERY == 0:
+            progress(0.0)
+        yield each
+
+
+def _stamps(paths: Iterable[Path], problems: list[Problem], left_out: Counter[str]) -> Iterator[FileStamp]:
+    """The files of all paths: those that a database lists, a folder's, or files themselves."""
+    for path in paths:
+        path = path.expanduser().absolute()
+        if not path.exists():
+            raise DataError("there is no such file or folder", where=path, hint="Check the path.")
+        if is_database(path):
+            yield from _database(path if path.is_dir() else path.parent, problems, left_out)
+        else:
+            yield from stamps_under(path, problems)
+
+
+def _database(folder: Path, problems: list[Problem], left_out: Counter[str]) -> Iterator[FileStamp]:
+    """The files of a database; where it cannot be read, those of its folder."""
     try:
         database = database_files(folder)
     except DataError as error:

@@ -42,7 +42,7 @@ class CTSeries:
     headers: tuple[DicomHeader, ...] = field(default=(), repr=False, compare=False)
 
     def read(self, *, progress: Progress = unheard) -> CTVolume:
-        """The volume.
+        """The volume; `progress` gets the fraction of its slices that are read.
 
         Raises:
             VolumeError: see `read_volume`.
