@@ -221,7 +221,7 @@ def test_two_processes_scan_at_once(tmp_path, index):
 
 
 def test_an_index_that_somebody_else_keeps_locked_is_a_problem(tree, index, monkeypatch):
-    monkeypatch.setattr("CTInvarianceLib.index._BUSY_S", 0.1)
+    monkeypatch.setattr("CTInvarianceLib.index_rows._BUSY_S", 0.1)
     expected = what(scan(tree, index=index))
     (tree / "1.3" / "000.dcm").touch()
     other = sqlite3.connect(index.file)
