@@ -44,6 +44,9 @@ format: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python benchmarks/flow.py
 	$(BIN)/python benchmarks/sampling.py
+	$(BIN)/python benchmarks/scanning.py
+	$(BIN)/python benchmarks/reading.py
+	$(BIN)/python benchmarks/patches.py
 
 clean:
 	rm -rf $(VENV) demo build *.egg-info

@@ -62,7 +62,7 @@ def _show(found: Scan, seed: int) -> None:
         print(f"Passed over: {listed}.")
 
 
-_COLUMNS = ("patient", "anatomy", "series", "low dose", "kernel", "slices", "pixels", "spacing mm", "split")
+_COLUMNS = ("patient", "anatomy", "series", "dose", "kernel", "slices", "pixels", "spacing mm", "split")
 
 
 def _text(value: Any) -> str:
@@ -88,7 +88,8 @@ def _row(pair: SeriesPair) -> dict[str, Any]:
         "patient": pair.patient_id,
         "anatomy": pair.anatomy,
         "series": full.description,
-        "low dose": low.description if low else "to be simulated",
+        "dose": "low, full" if low else "full",
+        "low_dose_series": low.description if low else "",
         "kernel": full.kernel,
         "slices": full.shape[0] or "",
         "pixels": [*full.shape[1:]] if full.shape[1] else "",

@@ -7,18 +7,12 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from .decoders import missing_decoder
 from .dicom_file import pixel_element, quietly, read_all
 from .dicom_tags import DicomHeader
-from .errors import DicomError
 
 _RLE = "1.2.840.10008.1.2.5"
 _RLE_AT_MOST = 64  # two bytes stand for up to 128
-
-_DECODERS = (
-    ("JPEG 2000", "pylibjpeg pylibjpeg-openjpeg"),
-    ("JPEG-LS", "pyjpegls"),
-    ("JPEG", "pylibjpeg pylibjpeg-libjpeg"),
-)
 
 
 def stored_values(header: DicomHeader) -> NDArray[Any]:
@@ -41,7 +35,7 @@ def stored_values(header: DicomHeader) -> NDArray[Any]:
                 array, _ = get_decoder(header.syntax).as_array(element.value, **_options(header, element.VR))
             return array
     dataset = read_all(header.path)
-    _require_decoder(dataset.file_meta.TransferSyntaxUID, header.path)
+    _require_decoder(str(dataset.file_meta.TransferSyntaxUID), header.path)
     with quietly():
         return dataset.pixel_array
 
@@ -71,21 +65,6 @@ def _require_plausible(header: DicomHeader, length: int) -> None:
         raise ValueError(f"{length} bytes cannot hold {header.size[0]:g} x {header.size[1]:g} pixels")
 
 
-def _require_decoder(uid: str, path: Path) -> None:
-    """Says which package decodes a compression that cannot be decoded here."""
-    from pydicom.pixels import get_decoder
-    from pydicom.uid import UID
-
-    syntax = UID(uid)
-    try:
-        available = get_decoder(syntax).is_available
-    except NotImplementedError:
-        available = False
-    if available:
-        return
-    packages = next((package for name, package in _DECODERS if syntax.name.startswith(name)), None)
-    raise DicomError(
-        f"no decoder for its compression, {syntax.name} ({syntax})",
-        where=path,
-        hint=f"pip install {packages}" if packages else "Export the series uncompressed.",
-    )
+def _require_decoder(syntax: str, path: Path) -> None:
+    if error := missing_decoder(syntax, path):
+        raise error

@@ -19,7 +19,7 @@ _ROOM = 0.5  # of a device's free memory that slices may take
 Index = NDArray[np.intp]
 
 # `normalize` in single precision, with a product in place of the division.
-_SHIFT, _SCALE = np.float32(OFFSET_HU - MEAN), np.float32(1 / STD)
+_SHIFT, _SCALE = OFFSET_HU - MEAN, 1 / STD
 
 
 @dataclass(frozen=True)

@@ -33,9 +33,9 @@ from CTInvarianceLib.fidelity import at_half_nyquist, edge_transfer, spectrum_ke
 from CTInvarianceLib.losses import kl_divergence
 from CTInvarianceLib.models import Models
 from CTInvarianceLib.normalization import denormalize, normalize
-from CTInvarianceLib.scan import find_pairs
 from CTInvarianceLib.principal import PrincipalComponents
 from CTInvarianceLib.protocol import Reporter
+from CTInvarianceLib.scan import find_pairs
 from CTInvarianceLib.training.embedding import train_embedding
 from CTInvarianceLib.training.flow import make_conditions, make_pool, train_flow
 from CTInvarianceLib.training.plan import flow_stage, plan_work

@@ -28,6 +28,8 @@ COMPLETE = {
     "safetensors": "0.6",
     "matplotlib": "3.10.7",
     "rich": "14.0",
+    "platformdirs": "4.4.0",
+    "filelock": "3.20.0",
     "numpy": "2.4.0",
 }
 
