@@ -50,9 +50,9 @@ class Kernel:
         Raises:
             VolumeError: as `NoiseSpectrum.smooth`.
         """
-        first, last = spectrum.band()
+        _, last = spectrum.band()
         f = np.linspace(0, _TAIL * last, _POINTS)
-        inside = np.clip(f, first, last)
+        inside = np.clip(f, 1e-3, last)
         window = np.sqrt(spectrum.smooth(inside) / inside)
         tail = np.clip((f - last) / (f[-1] - last), 0, 1)
         return cls(f, window / window[0] * np.cos(math.pi / 2 * tail) ** 2)

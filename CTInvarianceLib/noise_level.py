@@ -16,6 +16,8 @@ SOFT_TISSUE_HU = (-20.0, 150.0)
 MIDDLE_HU = 65.0  # moments are taken around it: float32 then tells the variance of soft tissue to 1e-4
 PERCENTILE = 5.0  # the smoothest windows: those that hold noise and little anatomy
 LEAST_WINDOWS = 64
+SMOOTHING_MM = 4.7  # noise has most of its power at waves shorter than twice this, organs at longer ones
+LEAST_FLAT, FLATTEST = 16, 0.05
 LEAST_NOISE_HU = 0.5  # below the rounding of HU to integers (1 / sqrt(12)) there is nothing to measure
 
 Image = Tensor | NDArray[np.floating | np.integer]
@@ -48,12 +50,15 @@ def _centered(image: Image) -> Tensor:
 
 
 def _level(mean: Tensor, variance: Tensor) -> float | None:
-    soft = (mean >= SOFT_TISSUE_HU[0] - MIDDLE_HU) & (mean <= SOFT_TISSUE_HU[1] - MIDDLE_HU)
-    smooth = variance[soft]
+    smooth = variance[_is_soft(mean)]
     if len(smooth) < LEAST_WINDOWS:
         return None
     lowest = smooth.kthvalue(1 + round(PERCENTILE / 100 * (len(smooth) - 1))).values.item()
     return math.sqrt(max(lowest, 0.0))
+
+
+def _is_soft(centered: Tensor) -> Tensor:
+    return (centered >= SOFT_TISSUE_HU[0] - MIDDLE_HU) & (centered <= SOFT_TISSUE_HU[1] - MIDDLE_HU)
 
 
 def _moments(image: Tensor, w: int) -> tuple[Tensor, Tensor]:
@@ -70,36 +75,45 @@ def _window_mean(image: Tensor, w: int) -> Tensor:
 
 
 @dataclass(frozen=True, eq=False)
-class NoisySum:
-    """The noise level of image + a * noise for any a, from window moments taken once.
+class FlatWindows:
+    """Windows of soft tissue without edges, chosen so that the choice does not favour those whose noise is low.
 
-    variance(image + a noise) = variance(image) + 2 a covariance(image, noise) + a^2 variance(noise) per window.
+    A window is flat where the image averaged over 5 mm hardly varies; its noise is then read from what that average
+    leaves, f > 0.13 / mm. The windows of least variance would be those where the noise itself happens to be low: by
+    8 to 12 % in CT of five scanners.
+
+    Attributes:
+        where: which windows are flat, shape (rows - side + 1, columns - side + 1).
+        smoothing: side of the average in pixels, odd; windows are three times as wide.
     """
 
-    mean: tuple[Tensor, Tensor]
-    variance: tuple[Tensor, Tensor]
-    covariance: Tensor
+    where: Tensor
+    smoothing: int
 
     @classmethod
-    def of(cls, image: Image, noise: Image, pixel_mm: float) -> NoisySum:
-        """Window moments of two slices of the same shape, HU."""
-        w = window_size(pixel_mm)
-        x, n = _centered(image), torch.as_tensor(noise)
-        (mean, variance), (noise_mean, noise_variance) = _moments(x, w), _moments(n, w)
-        covariance = _window_mean(x * n, w) - mean * noise_mean
-        return cls((mean, noise_mean), (variance, noise_variance), covariance)
+    def of(cls, image: Tensor, pixel_mm: float) -> FlatWindows | None:
+        """The flattest 5 % of the windows of soft tissue, at least 16; None where there are fewer than 64 of them.
 
-    def level(self, a: float) -> float | None:
-        """`soft_tissue_noise` of image + a * noise."""
-        mean = self.mean[0] + a * self.mean[1]
-        return _level(mean, self.variance[0] + 2 * a * self.covariance + a * a * self.variance[1])
+        Args:
+            image: one slice in HU, shape (rows, columns).
+            pixel_mm: side of a pixel in mm.
+        """
+        smoothing = max(3, 2 * round((SMOOTHING_MM / pixel_mm - 1) / 2) + 1)
+        mean, unevenness = _moments(_smoothed(_centered(image), smoothing), 3 * smoothing)
+        soft = _is_soft(mean)
+        count = int(soft.count_nonzero())
+        if count < LEAST_WINDOWS:
+            return None
+        bound = unevenness[soft].kthvalue(max(LEAST_FLAT, int(FLATTEST * count))).values
+        return cls(soft & (unevenness <= bound), smoothing)
 
-    def scale_for(self, target: float) -> float:
-        """The factor a, between 1/64 and 64, at which the level is nearest to ``target`` HU; by bisection."""
-        low, high = 1 / 64, 64.0
-        while high / low > 1.002:
-            middle = math.sqrt(low * high)
-            level = self.level(middle)
-            # So much noise that no window looks like soft tissue any more: too much.
-            low, high = (middle, high) if level is not None and level < target else (low, middle)
-        return math.sqrt(low * high)
+    def variance(self, image: Tensor) -> Tensor:
+        """Variance of the noise above 0.13 cycles per mm in each window, HU^2, shape (windows,)."""
+        rest = image - _smoothed(image, self.smoothing)
+        return _moments(rest, 3 * self.smoothing)[1][self.where].clamp(min=0)
+
+
+def _smoothed(image: Tensor, side: int) -> Tensor:
+    """The mean over side x side pixels around each; the image's edge is continued."""
+    grown = torch.nn.functional.pad(image[None, None], [side // 2] * 4, mode="replicate")
+    return _window_mean(grown[0, 0], side)

@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from .errors import VolumeError
 from .exposure import Exposure
-from .noise_level import LEAST_NOISE_HU, NoisySum, soft_tissue_noise
+from .noise_level import LEAST_NOISE_HU, FlatWindows
 
 DEFAULT_PHOTONS = 5e5
 ROUNDS = 6
-EXPONENT = 1.6  # between 2, right for counting noise, and 1, right for electronic noise
-CLOSE = math.log(1.25)  # a factor on the noise that may stand for other photons
+CLOSE = 1.25  # a factor on the noise that may stand for other photons
+EXPONENT = 1.6  # of photons against noise: 2 for counting noise, 1 for electronic noise
 
 
 def matched_noise(images: Tensor, exposure: Exposure, dose: float, s: float) -> Tensor:
-    """Noise that raises `soft_tissue_noise` of each slice by 1 / sqrt(dose).
+    """Noise that raises the noise of each slice by 1 / sqrt(dose) in the median of its `FlatWindows`.
 
     N0 is that of `Exposure.photons_for`; where the noise comes out wrong by more than a quarter it is drawn again with
-    other photons, as noise falls as N0^-q, q = 1/2 for counting and 1 for electronic noise. What remains is a factor
-    on the noise, which for counting noise is the same as other photons. 5e5 photons where a slice has no soft tissue
-    or no noise in it. Where soft tissue is narrower than the windows, anatomy passes for noise and too much is
-    inserted: give `photons` there.
+    other photons. What remains is a factor on the noise, which for counting noise is the same as other photons. 5e5
+    photons where a slice has no soft tissue or no noise in it. Where soft tissue is narrower than the windows, about
+    15 mm, anatomy passes for noise and too much is inserted: give `photons` there.
 
     Args:
         images: full dose, HU, shape (slices, rows, columns).
@@ -38,32 +38,53 @@ def matched_noise(images: Tensor, exposure: Exposure, dose: float, s: float) -> 
     Raises:
         VolumeError: no number of photons does it, for instance where pixels are very wide.
     """
-    levels = [soft_tissue_noise(image, exposure.pixel_mm) for image in images]
-    known = [level is not None and level >= LEAST_NOISE_HU for level in levels]
-    wanted = images.new_tensor([level if ok else 1.0 for level, ok in zip(levels, known, strict=True)])
-    photons = exposure.photons_for(wanted, s)
-    photons[~torch.tensor(known, device=images.device)] = DEFAULT_PHOTONS
+    tissue = [_Tissue.of(image, exposure.pixel_mm) for image in images]
+    sigma = images.new_tensor([part.sigma if part else 1.0 for part in tissue])
+    photons = exposure.photons_for(sigma, s)
+    photons[[part is None for part in tissue]] = DEFAULT_PHOTONS
     noise = torch.empty_like(images)
     left = list(range(len(images)))
     for _ in range(ROUNDS):
         index = torch.tensor(left, device=images.device)
         noise[index] = exposure[index].noise(dose, 1.0, photons[index], s)
-        again = []
-        for k in left:
-            if not known[k]:
-                continue
-            target = (levels[k] or 0.0) / math.sqrt(dose)
-            scale = NoisySum.of(images[k], noise[k], exposure.pixel_mm).scale_for(target)
-            if abs(math.log(scale)) < CLOSE:
-                noise[k] *= scale
+        known = [(k, part) for k in left if (part := tissue[k])]
+        factors = {k: part.factor(noise[k], 1 / dose - 1) for k, part in known}
+        left = [k for k, factor in factors.items() if not 1 / CLOSE < factor < CLOSE]
+        for k, factor in factors.items():
+            if k in left:
+                photons[k] /= min(max(factor, 1e-2), 1e2) ** EXPONENT
             else:
-                photons[k] *= scale**-EXPONENT
-                again.append(k)
-        left = again
+                noise[k] *= factor
         if not left:
             return noise
-    level = levels[left[0]]
     raise VolumeError(
-        f"no number of photons explains the noise of {level:.0f} HU at pixels of {exposure.pixel_mm:.2g} mm",
+        f"no number of photons explains the noise of {sigma[left[0]]:.0f} HU"
+        f" at pixels of {exposure.pixel_mm:.2g} mm",
         hint="Give `photons`, the unattenuated photons of a ray at full dose.",
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Tissue:
+    """The flat windows of a slice and the variance of its own noise in each of them, HU^2."""
+
+    windows: FlatWindows
+    variance: Tensor
+
+    @classmethod
+    def of(cls, image: Tensor, pixel_mm: float) -> _Tissue | None:
+        """None where the slice has no flat soft tissue, or no noise in it."""
+        if (windows := FlatWindows.of(image, pixel_mm)) is None:
+            return None
+        tissue = cls(windows, windows.variance(image))
+        return tissue if tissue.sigma >= LEAST_NOISE_HU else None
+
+    @property
+    def sigma(self) -> float:
+        """HU, of the middle window."""
+        return math.sqrt(self.variance.median().item())
+
+    def factor(self, noise: Tensor, share: float) -> float:
+        """By what the noise is to be multiplied to have, in the median, a share of the variance here."""
+        inserted = self.windows.variance(noise)
+        return math.sqrt((share * self.variance / inserted.clamp(min=1e-12)).median().item())

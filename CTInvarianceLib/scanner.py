@@ -36,7 +36,7 @@ class Scanner:
     """
 
     source_mm: float | None = 595.0
-    bow_tie: float = 0.5
+    bow_tie: float = 0.75
     modulation: float = 1.0
 
     def __post_init__(self) -> None:
