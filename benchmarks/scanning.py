@@ -4,7 +4,8 @@ python benchmarks/scanning.py [--files 50000] [--folder TREE] [--out FILE]
 
 TREE is kept, and reused where it is there. The tree has 100 slices of 16×16 in a series; of four series two are a pair
 of one patient, two are single. Each scan runs in a process of its own; the ratio is that of `timing.compare`: a scan
-of a sample without index, against pydicom reading the same headers.
+of the first 1000 files without index, against `pydicom.dcmread(stop_before_pixels=True)` of the same. Not quite the
+same work: pydicom takes a header to pieces and decodes no value; a scan decodes 27 and makes series and pairs.
 """
 
 from __future__ import annotations
@@ -133,8 +134,7 @@ def ratio(folder: Path) -> dict[str, float]:
     from CTInvarianceLib.index import HeaderIndex
     from CTInvarianceLib.scan import scan
 
-    files = sorted(folder.rglob("*.dcm"))
-    sample = files[:: max(1, len(files) // SAMPLE)][:SAMPLE]
+    sample = sorted(folder.rglob("*.dcm"))[:SAMPLE]
 
     def theirs() -> None:
         for file in sample:
