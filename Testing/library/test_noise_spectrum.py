@@ -57,7 +57,7 @@ def test_a_spectrum_of_filtered_back_projection_is_found_again(cutoff):
     ring = (spectrum.frequency > 0.1) & (spectrum.frequency < 0.7 * cutoff)
     expected = np.interp(spectrum.frequency, f, power)
     np.testing.assert_allclose(spectrum.smooth(spectrum.frequency)[ring], expected[ring], rtol=0.27)
-    assert spectrum.peak() == pytest.approx(f[power.argmax()], rel=0.1)
+    assert spectrum.peak() == pytest.approx(f[power.argmax()], rel=0.2)
 
 
 def test_the_kernel_of_a_spectrum_makes_that_spectrum():
