@@ -2,7 +2,7 @@
 
 NPS(f) = <|DFT(w (patch - trend))|^2> dx^2 / sum w^2, in HU^2 mm^2 over cycles per mm: M. F. Kijewski and P. F. Judy,
 Phys Med Biol 32(5):565-575 (1987), doi:10.1088/0031-9155/32/5/003; trends and windows as compared by S. Dolly et
-al., J Appl Clin Med Phys 17(3):392-407 (2016). Its integral over the plane is the variance of the noise.
+al., J Appl Clin Med Phys 17(3) (2016). Its integral over the plane is the variance of the noise.
 """
 
 from __future__ import annotations
