@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from .errors import DataError
 from .protocol import Progress, part, unheard
@@ -109,7 +109,7 @@ def _fitting(low: CTSeries, full: CTSeries) -> tuple[SeriesPair, Problem | None]
     if difference := _difference(low, full):
         what = f"low and full dose do not match: {difference}; not paired ({low.name}, {full.name})"
         return alone, Problem(where, what, "Export both with the same reconstruction grid.")
-    of_low, of_full = _common(_positions(low), _positions(full))
+    of_low, of_full = _common(low, full)
     if not len(of_low):
         return alone, Problem(
             where, f"low and full dose share no slice; not paired ({low.name}, {full.name})"
@@ -133,15 +133,19 @@ def _difference(low: CTSeries, full: CTSeries) -> str:
     return ""
 
 
-def _positions(series: CTSeries) -> NDArray[np.float64]:
-    return np.array([header.position for header in series.headers])
-
-
-def _common(one: NDArray[np.float64], other: NDArray[np.float64]) -> tuple[list[int], list[int]]:
-    """Indices of the positions (n, 3) and (m, 3), mm, that both hold, in their order."""
-    near = np.linalg.norm(one[:, None] - other[None], axis=-1) <= SAME_PLACE_MM
-    first, second = np.nonzero(near)
-    return first.tolist(), second.tolist()
+def _common(low: CTSeries, full: CTSeries) -> tuple[list[int], list[int]]:
+    """Indices of the slices that both have, in their order along the normal."""
+    one, other = (np.array([header.position for header in series.headers]) for series in (low, full))
+    along, across = np.reshape(full.headers[0].orientation, (2, 3))
+    normal = np.cross(along, across)
+    depth = other @ normal  # ascending, as the slices are
+    behind = np.searchsorted(depth, one @ normal).clip(0, len(depth) - 1)
+    before = (behind - 1).clip(0)
+    nearest = np.where(
+        np.abs(depth[before] - one @ normal) < np.abs(depth[behind] - one @ normal), before, behind
+    )
+    near = np.linalg.norm(one - other[nearest], axis=1) <= SAME_PLACE_MM
+    return np.flatnonzero(near).tolist(), nearest[near].tolist()
 
 
 def read_pair(pair: SeriesPair, *, progress: Progress = unheard) -> tuple[CTVolume | None, CTVolume]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -56,7 +57,11 @@ class CTSeries:
     def only(self, slices: Sequence[int]) -> CTSeries:
         """Some of its slices."""
         files, headers = tuple(self.files[k] for k in slices), tuple(self.headers[k] for k in slices)
-        return replace(self, files=files, headers=headers, shape=(len(files), *self.shape[1:]))
+        step = self.spacing[2]
+        if len(headers) > 1:
+            step = round(math.dist(headers[0].position, headers[-1].position) / (len(headers) - 1), 6)
+        shape, spacing = (len(files), *self.shape[1:]), (*self.spacing[:2], step)
+        return replace(self, files=files, headers=headers, shape=shape, spacing=spacing)
 
     @property
     def name(self) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 from dicom_files import write_series, write_slice
 
-from CTInvarianceLib.errors import DataError, DicomError, PairingWarning
+from CTInvarianceLib.errors import DataError, DicomError, PairingWarning, TiltWarning
 from CTInvarianceLib.pairs import SeriesPair, read_pair
 from CTInvarianceLib.scan import find_pairs
 from CTInvarianceLib.series import CTSeries
@@ -213,9 +215,28 @@ def test_series_that_lack_different_slices_pair_with_those_that_both_have(tmp_pa
     assert any("1 low-dose and 1 full-dose slices without partner are left out" in text for text in words)
     assert sum("1 slices are missing" in text for text in words) == 2
     assert pair.low_dose.shape == pair.full_dose.shape == (2, 4, 5)
+    assert pair.low_dose.spacing == pair.full_dose.spacing == (0.5, 0.75, 9.0)
     low, full = read_pair(pair)
     assert np.array_equal(low.hu, HU[[0, 2]])
     assert np.array_equal(full.hu, HU[[0, 2]] + 1)
+
+
+@pytest.mark.parametrize("step", [(0, 0, 3), (0, 0, -3), (0, 2, 3), (0.0004, 0, 3)])
+def test_slices_pair_by_position_in_whatever_order_the_files_are(tmp_path, step):
+    """The low dose begins a slice later, the full dose ends a slice earlier; names say nothing of the order."""
+    hu = np.arange(6 * 20, dtype=np.int16).reshape(6, 4, 5)
+    places = np.multiply(np.arange(6)[:, None], step)
+    names = ["c", "a", "f", "b", "e", "d"]
+    low, full = slice(1, 6), slice(0, 5)
+    write(tmp_path / "l", "p", "low dose", "1.1", hu=hu[low], positions=places[low] + 2e-4, names=names[low])
+    write(tmp_path / "f", "p", "full dose", "1.2", hu=hu[full], positions=places[full], names=names[full])
+    with pytest.warns(PairingWarning, match="1 low-dose and 1 full-dose slices without partner are left out"):
+        (pair,) = find_pairs(tmp_path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", TiltWarning)
+        one, other = read_pair(pair)
+    assert np.array_equal(one.hu, other.hu)
+    assert sorted(one.hu[:, 0, 0]) == hu[1:5, 0, 0].tolist()
 
 
 def test_low_and_full_dose_without_a_common_slice_do_not_pair(tmp_path):

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
+import tempfile
 import warnings
 from pathlib import Path
 
@@ -247,24 +250,48 @@ def test_links_to_files_are_files(tmp_path):
     assert summary(scan(low)) == [GOOD]
 
 
-@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may read everything")
-def test_files_and_folders_without_permission_are_named(tmp_path):
-    write_good(tmp_path)
-    path = write(tmp_path, "p", "full dose", "1.1")[0]
-    closed = tmp_path / "closed"
-    closed.mkdir()
-    for each in (path, closed):
-        each.chmod(0)
-    try:
-        found = [(problem.where, problem.what) for problem in scanned(tmp_path).problems]
-    finally:
-        for each in (path, closed):
-            each.chmod(0o700)
-    assert found == [
-        (str(closed), "the folder cannot be read (Permission denied)"),
-        (str(path), "cannot be read (Permission denied)"),
+_AS_NOBODY = """
+import os, sys
+from CTInvarianceLib.index import HeaderIndex
+from CTInvarianceLib.scan import scan
+scan(sys.argv[1], index=HeaderIndex(None))  # imports everything while that is allowed
+os.geteuid() == 0 and os.setuid(65534)
+found = scan(sys.argv[1], index=HeaderIndex(None))
+print(*(f"{each.where}: {each.what}" for each in found.problems), len(found.pairs), sep="\\n")
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions of POSIX")
+def test_files_and_folders_without_permission_are_named():
+    """In a process of another user, because root may read everything."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        write_good(folder)
+        path = write(folder / "p", "p", "full dose", "1.1")[0]
+        (folder / "closed").mkdir(mode=0)
+        path.chmod(0)
+        command = [sys.executable, "-c", _AS_NOBODY, name]
+        done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
+        (folder / "closed").chmod(0o700)
+    assert done.stdout.splitlines() == [
+        f"{folder / 'closed'}: the folder cannot be read (Permission denied)",
+        f"{path}: cannot be read (Permission denied)",
+        "2",
     ]
-    assert scan(tmp_path).problems == ()
+
+
+def test_a_file_that_could_not_be_opened_is_tried_again_though_it_did_not_change(tmp_path, monkeypatch):
+    path = write(tmp_path / "p", "p", "full dose", "1.1")[0]
+    index = HeaderIndex(tmp_path / "headers.sqlite")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patch:  # what chmod does for everybody but root
+        patch.setattr(Path, "open", refuse)
+        assert "Permission denied" in scan(path, index=index).problems[0].what
+    assert scan(path, index=index).problems == ()
 
 
 # Bad input: images
