@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,11 +12,26 @@ from .config import DataConfig
 from .errors import DataError
 from .pairs import SAME_PLACE_MM, SeriesPair, corner_distance
 from .protocol import Progress, part, unheard
+from .scan import find_pairs
 from .series import CTSeries
 from .slices import PatientSlices
 from .store import Store, StoredSeries
+from .volume_files import PathLike
 
 _SIMULATED = 20.0  # times as long as it takes to convert a slice
+
+
+Data = PathLike | Sequence[PathLike] | Sequence[SeriesPair]
+"""A source for `find_pairs`, or pairs."""
+
+
+def as_pairs(data: Data, *, progress: Progress = unheard) -> list[SeriesPair]:
+    """Pairs as they are; a source is scanned for them."""
+    if isinstance(data, str | os.PathLike):
+        return find_pairs(data, progress=progress)
+    pairs = [each for each in data if isinstance(each, SeriesPair)]
+    paths = [each for each in data if not isinstance(each, SeriesPair)]
+    return pairs + (find_pairs(paths, progress=progress) if paths else [])
 
 
 @dataclass(frozen=True)

@@ -200,17 +200,15 @@ class Train:
 
     def run(self, work: Work) -> Result:
         """All stages, with their events."""
-        from .scan import find_pairs
         from .training import train
 
         def listen(event: Event) -> None:
             if event["event"] in ("progress", "metric", "log"):  # how the job ends is for the worker to say
                 work.emit(event)
 
-        pairs = find_pairs(self.data)
         train(
             self._config(),
-            pairs,
+            self.data,
             self.out,
             resume=self.resume,
             store=self.store or None,

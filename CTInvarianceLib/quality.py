@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .config import DOMAINS
-from .dataset import load_patients
+from .dataset import Data, as_pairs, load_patients
 from .drawing import TrainedLayer, draw
 from .errors import DataError
 from .losses import kl_divergence
@@ -23,7 +23,6 @@ from .pairs import SeriesPair
 from .patches import Patches
 from .places import store_folder
 from .protocol import Progress, part, unheard
-from .scan import find_pairs
 from .store import Store
 from .trust import consistency
 from .view import Region
@@ -39,7 +38,7 @@ Row = dict[str, Any]
 @torch.inference_mode()
 def evaluate(
     models: Models,
-    data: Path | str | Sequence[SeriesPair],
+    data: Data,
     *,
     seed: int = 0,
     store: Path | None = None,
@@ -63,8 +62,7 @@ def evaluate(
     Raises:
         DataError: nothing but training patients.
     """
-    pairs = find_pairs(data) if isinstance(data, (str, Path)) else list(data)
-    unseen = _unseen(pairs, models.manifest.get("patients", {}))
+    unseen = _unseen(as_pairs(data), models.manifest.get("patients", {}))
     read = part(progress, 0, _READING_SHARE)
     config = models.config
     loaded = load_patients(

@@ -26,16 +26,19 @@ from monai.networks.nets import AutoencoderKL
 from torch import Tensor, nn
 
 from CTInvarianceLib.config import DOMAINS, Config, config_from_dict, preset
-from CTInvarianceLib.dataset import Patches, load_patients
+from CTInvarianceLib.dataset import load_patients
 from CTInvarianceLib.drawing import TrainedLayer, draw
 from CTInvarianceLib.embedding import Embedding, Posterior
 from CTInvarianceLib.fidelity import at_half_nyquist, edge_transfer, spectrum_kept, tissue_rmse
 from CTInvarianceLib.losses import kl_divergence
 from CTInvarianceLib.models import Models
 from CTInvarianceLib.normalization import denormalize, normalize
+from CTInvarianceLib.patches import Patches
+from CTInvarianceLib.places import store_folder
 from CTInvarianceLib.principal import PrincipalComponents
 from CTInvarianceLib.protocol import Reporter
 from CTInvarianceLib.scan import find_pairs
+from CTInvarianceLib.store import Store
 from CTInvarianceLib.training.embedding import train_embedding
 from CTInvarianceLib.training.flow import make_conditions, make_pool, train_flow
 from CTInvarianceLib.training.plan import flow_stage, plan_work
@@ -106,7 +109,7 @@ class Bench:
 
     def __init__(self, data: str, models: Models, seconds: float) -> None:
         self.seconds, base = seconds, models.config
-        patients = load_patients(find_pairs(data), base.data, seed=base.seed)
+        patients = load_patients(find_pairs(data), base.data, seed=base.seed, store=Store(store_folder()))
         kept = models.manifest["patients"]["validation"]
         self.training = Patches([p for p in patients if p.patient_id not in kept])
         self.unseen = next(p for p in patients if p.patient_id in kept)
@@ -195,8 +198,7 @@ class Bench:
         """R, rate given z, and seconds for 250 samples, in the low-dose domain."""
         pool = make_pool(run, embeddings, {"yang": self.denoiser})
         conditions = make_conditions(run, pool, "yang", self.denoiser, LAYERS, "conditions yang")
-        generator = torch.Generator().manual_seed(0)
-        low, _ = self.validation.draw(PATCHES + 24, PATCH, generator=generator)
+        low, _ = self.validation.draw(PATCHES + 24, PATCH, seed=0)
         found: dict[str, Any] = {}
         for layer in LAYERS:
             stage = flow_stage("yang", layer, "low")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch import nn
 
 from ..builders import build_denoiser, build_embedding, build_flow
 from ..config import DOMAINS, PRESETS, Config, preset, read_config
+from ..dataset import Data
 from ..errors import ConfigError, ModelsError
 from ..manifest import (
     MANIFEST,
@@ -23,7 +24,6 @@ from ..manifest import (
     read_manifest,
 )
 from ..models import Models
-from ..pairs import SeriesPair
 from ..perceptual import load_vgg19
 from ..places import store_folder
 from ..protocol import Cancelled, Event, OnEvent, Reporter
@@ -41,7 +41,7 @@ _LINGER_S = 2.0  # gloo calls a barrier failed where another process has passed 
 
 def train(
     config: Config | str | Path,
-    data: Path | str | Sequence[SeriesPair],
+    data: Data,
     out: Path | str,
     *,
     resume: bool = True,

@@ -12,7 +12,7 @@ from lightning_fabric import Fabric
 
 from .. import __version__
 from ..config import DOMAINS, Config
-from ..dataset import load_patients, needed
+from ..dataset import Data, as_pairs, load_patients, needed
 from ..errors import ModelsError
 from ..manifest import MANIFEST, read_manifest, unrelated_file, write_manifest
 from ..normalization import denormalize
@@ -20,7 +20,6 @@ from ..pairs import SeriesPair
 from ..partition import Split, anatomies, split_patients
 from ..patches import Patches, too_small
 from ..protocol import Reporter, part
-from ..scan import find_pairs
 from ..slices import PatientSlices
 from ..store import Store
 from ..weights import save_tensors
@@ -30,12 +29,10 @@ _SCANNING_SHARE = 0.05  # of the time for the data
 _UNRELATED = 24  # patches for the ceiling of R
 
 
-def prepare(
-    config: Config, data: Path | str | Sequence[SeriesPair], out: Path, report: Reporter, store: Store
-) -> Run:
+def prepare(config: Config, data: Data, out: Path, report: Reporter, store: Store) -> Run:
     """Read the data, split them, and write the manifest: from here on there is a run to resume."""
     progress = part(lambda fraction: report.progress("data", fraction), 0, _SCANNING_SHARE)
-    pairs = find_pairs(data, progress=progress) if isinstance(data, (str, Path)) else list(data)
+    pairs = as_pairs(data, progress=progress)
     split = _split(pairs, config, out)
     # Of test patients nothing is needed, nor is it converted.
     used = [pair for pair in pairs if pair.patient_id not in split["test"]]

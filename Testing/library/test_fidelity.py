@@ -9,7 +9,6 @@ from scipy.ndimage import gaussian_filter
 
 import CTInvarianceLib as cti
 from CTInvarianceLib.config import preset
-from CTInvarianceLib.dataset import Patches, PatientSlices
 from CTInvarianceLib.fidelity import (
     HALF_NYQUIST,
     at_half_nyquist,
@@ -18,7 +17,9 @@ from CTInvarianceLib.fidelity import (
     tissue_rmse,
 )
 from CTInvarianceLib.normalization import denormalize, normalize
+from CTInvarianceLib.patches import Patches
 from CTInvarianceLib.protocol import Reporter
+from CTInvarianceLib.slices import PatientSlices
 from CTInvarianceLib.training.embedding import train_embedding
 from CTInvarianceLib.training.plan import plan_work
 from CTInvarianceLib.training.run import Run, make_fabric

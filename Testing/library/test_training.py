@@ -180,7 +180,7 @@ REFUSED = {
         ConfigError,
         "a flow of 2 levels. Take a multiple of 16 pixels, or fewer levels",
     ),
-    "unknown patient": ({"data": {"validation_patients": ["Q"]}}, DataError, "no patient Q to validate on"),
+    "unknown patient": ({"data": {"validation_patients": ["Q"]}}, DataError, "no patient Q to keep apart"),
     "no such layer": (
         {"denoisers": {"c": {"architecture": "chen", "layers": ["2"]}}},
         LayerError,
