@@ -85,25 +85,29 @@ def picture(measured: dict[str, tuple[Figures, dict[str, NoiseSpectrum]]]) -> Fi
     columns = 3
     rows = -(-len(measured) // columns)
     figure = Figure(figsize=(4.2 * columns, 2.9 * rows + 0.7), layout="constrained", facecolor="white")
-    axes = figure.subplots(rows, columns, squeeze=False).flat
+    axes = list(figure.subplots(rows, columns, squeeze=False).flat)
     for axis, (name, (figures, spectra)) in zip(axes, measured.items(), strict=False):
         for title, spectrum in spectra.items():
             show(axis, title, spectrum)
         axis.set_title(name.replace("_", " "), fontsize=10, loc="left", color=INK)
-        text = f"noise × {figures.noise_ratio:.2f}\nmean {figures.mean_shift:+.2f} HU"
+        text = (
+            f"noise × {figures.noise_ratio:.2f}\nmean {round(figures.mean_shift, 2) + 0.0:+.2f} HU\n"
+            f"peak {figures.peak_original:.2f}, {figures.peak_low:.2f} / mm"
+        )
+        axis.axvspan(0, 0.1, color="#f4f4f4", lw=0, zorder=0)  # anatomy outweighs the noise here
         axis.text(0.97, 0.95, text, transform=axis.transAxes, ha="right", va="top", fontsize=8.5, color=INK)
         axis.set(xlim=(0, 0.9), ylim=(0, None), yticks=[])
         axis.spines[["top", "right", "left"]].set_visible(False)
         axis.tick_params(labelsize=8, colors=QUIET)
-    for axis in list(axes)[len(measured) :]:
-        axis.set_visible(False)
+    for axis in axes[len(measured) :]:
+        axis.remove()
     handles = {line.get_label(): line for axis in figure.axes for line in axis.get_lines()}
     shown = {title: handles[title] for title in COLOURS if title in handles}
     figure.legend(
         shown.values(), shown.keys(), loc="outside upper center", ncols=4, frameon=False, fontsize=10
     )
     figure.supxlabel("cycles per mm", fontsize=10, color=INK)
-    figure.supylabel("noise power spectrum, each for its own variance", fontsize=10, color=INK)
+    figure.supylabel("noise power, as a share of the variance", fontsize=10, color=INK)
     return figure
 
 
