@@ -132,7 +132,7 @@ def test_pairs_phantom_simulate_and_models(tiny_models, tmp_path):
     stdout, _ = run("pairs", tmp_path / "p" / "dicom", "--json")
     (row,) = json.loads(stdout)["pairs"]
     assert row["patient"] == "P001-chest"
-    assert row["low dose"] != "to be simulated"
+    assert row["low_dose_series"] == "Low Dose Images"
     run(
         "simulate", tmp_path / "p" / "truth" / "P001-chest.nrrd", "--dose", 0.5, "--out", tmp_path / "low.mha"
     )
