@@ -5,29 +5,20 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .dicom_tags import DicomHeader
-from .errors import DicomError, GeometryWarning, TiltWarning
-
-SAME_PLACE_MM = 1e-3
-"""Slices closer than this lie at one position."""
+from .errors import DicomError, GeometryWarning
+from .slice_order import order_slices
 
 ALIKE = 1e-4
 """Largest difference of direction cosines, and of pixel spacings in mm, within one stack."""
 
 TILT_DEGREES = 0.1
 """Smallest gantry tilt that is reported. Rounded positions of thin slices imitate less than that."""
-
-UNEVEN = 0.01
-"""Largest deviation of a gap between slices from the usual one, as a fraction of it."""
-
-SIDEWAYS_MM = 0.1
-"""Largest deviation of a slice from the straight line through the stack."""
 
 _AGAIN = "Copy or export the series again."
 
@@ -94,14 +85,14 @@ def stack(planes: Sequence[SlicePlane], where: object) -> tuple[list[SlicePlane]
         GeometryWarning: tilt, uneven spacing, missing slices, slices shifted sideways.
     """
     _require_alike(planes, where)
-    order = np.argsort([plane.position @ planes[0].normal for plane in planes], kind="stable")
+    positions = np.array([plane.position for plane in planes])
+    order, findings = order_slices(positions, planes[0].normal, [plane.path for plane in planes])
     ordered = [planes[index] for index in order]
     first, last = ordered[0], ordered[-1]
     step = first.normal * first.thickness
     if len(ordered) > 1:
-        _require_distinct(ordered)
         step = (last.position - first.position) / (len(ordered) - 1)
-        _warn_unusual(ordered, step, where)
+        _warn_unusual(step, first.normal, findings, where)
     affine = np.eye(4)
     affine[:3] = np.stack([*(first.axes * first.pixel[:, None]), step, first.position], axis=1)
     return ordered, affine
@@ -124,51 +115,14 @@ def _require_alike(planes: Sequence[SlicePlane], where: object) -> None:
                 )
 
 
-def _require_distinct(ordered: Sequence[SlicePlane]) -> None:
-    for lower, upper in pairwise(ordered):
-        if (upper.position - lower.position) @ lower.normal < SAME_PLACE_MM:
-            raise DicomError(
-                f"two slices at one position, {lower.path.name} and {upper.path.name}",
-                where=lower.path.parent,
-                hint="Remove copies, or give the files of one phase or reconstruction as a list.",
-            )
-
-
-def _warn_unusual(ordered: Sequence[SlicePlane], step: NDArray[np.float64], where: object) -> None:
-    normal = ordered[0].normal
-    offsets = np.array([plane.position - ordered[0].position for plane in ordered])
-    depth = offsets @ normal
-    findings = _gaps(depth, start=float(ordered[0].position @ normal))
+def _warn_unusual(
+    step: NDArray[np.float64], normal: NDArray[np.float64], findings: list[str], where: object
+) -> None:
     tilt = np.degrees(np.arctan2(np.linalg.norm(step - (step @ normal) * normal), step @ normal))
     if tilt > TILT_DEGREES:
-        finding = f"the gantry is tilted by {tilt:.1f} degrees; the volume is sheared to match: {where}"
-        warnings.warn(TiltWarning(finding), stacklevel=2)
-    sideways = np.linalg.norm(offsets - np.outer(depth / depth[-1], offsets[-1]), axis=1).max()
-    if sideways > SIDEWAYS_MM:
-        findings.append(f"slices are shifted sideways by up to {sideways:.2f} mm")
+        findings = [f"the gantry is tilted by {tilt:.1f} degrees; the volume is sheared to match", *findings]
     for finding in findings:
-        warnings.warn(GeometryWarning(f"{finding}: {where}"), stacklevel=2)
-
-
-def _gaps(depth: NDArray[np.float64], start: float) -> list[str]:
-    """What is unusual about the distances between slices; depth in mm along the normal, ascending from 0."""
-    gaps = np.diff(depth)
-    usual = float(np.quantile(gaps, 0.5, method="lower"))
-    multiple = np.maximum(np.rint(gaps / usual), 1)
-    off = np.abs(gaps / usual - multiple)
-    missing = (multiple > 1) & (off < 0.1)
-    findings = []
-    if missing.any():
-        places = ", ".join(f"{start + depth[index]:.1f}" for index in np.flatnonzero(missing)[:5])
-        findings.append(f"{int((multiple[missing] - 1).sum())} slices are missing, after z = {places} mm")
-    if (uneven := (off > UNEVEN) & ~missing).any():
-        place = start + depth[int(np.flatnonzero(uneven)[0])]
-        extremes = f"{gaps.min():.3f} to {gaps.max():.3f} mm"
-        findings.append(f"the spacing of slices is uneven, {extremes}, first after z = {place:.1f} mm")
-    if findings:
-        error = np.abs(depth - np.linspace(0, depth[-1], len(depth))).max()
-        findings[-1] += f" (slices lie up to {error:.2f} mm from where the volume puts them)"
-    return findings
+        warnings.warn(GeometryWarning(f"{finding}: {where}"), stacklevel=3)
 
 
 def _numbers(values: tuple[float, ...], tag: str, count: int, path: Path) -> NDArray[np.float64]:

@@ -18,7 +18,7 @@ UNCOMPRESSED = (IMPLICIT, "1.2.840.10008.1.2.1", BIG_ENDIAN)
 """Transfer syntaxes whose pixels lie in the file as they are: implicit, explicit, and explicit big endian."""
 
 _DICOMDIR = "1.2.840.10008.1.3.10"
-_DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
+DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 _TAGS = [
     "SOPClassUID", "SOPInstanceUID", "Modality", "ImageType", "PatientID", "StudyInstanceUID",
     "SeriesInstanceUID", "StudyDescription", "SeriesDescription", "BodyPartExamined", "ConvolutionKernel",
@@ -101,7 +101,7 @@ def read_header(path: Path) -> DicomHeader | None:
             header = header_of(path, dataset, pixels_at=pixels_at, room=length - pixels_at)
             whole = _whole(header, dataset)
     except InvalidDicomError as error:
-        if path.suffix.lower() not in _DICOM_SUFFIXES:
+        if path.suffix.lower() not in DICOM_SUFFIXES:
             return None
         raise DicomError(
             "not a DICOM file, though its name says so", where=path, hint="Copy or export it again."
@@ -121,6 +121,11 @@ def read_header(path: Path) -> DicomHeader | None:
     return header
 
 
+def _element_bytes(syntax: str) -> int:
+    """Bytes of an element before its value: tag and length, and if it is explicit the type. Source: PS3.5, 7.1."""
+    return 8 if syntax == UNCOMPRESSED[0] else 12
+
+
 def header_of(path: Path, dataset: Any, *, pixels_at: int = 0, room: int | None = None) -> DicomHeader:
     """The header out of a dataset that pydicom has read.
 
@@ -128,7 +133,7 @@ def header_of(path: Path, dataset: Any, *, pixels_at: int = 0, room: int | None 
         path: the file.
         dataset: of it.
         pixels_at: the byte of the file at which its pixels begin, where that is known.
-        room: bytes of the file from the pixels on, to know whether they are all there; None: they are.
+        room: bytes of the file from the element of the pixels on, to know whether they are all there; None: they are.
     """
 
     def text(keyword: str, join: str = "\\") -> str:
@@ -168,7 +173,7 @@ def header_of(path: Path, dataset: Any, *, pixels_at: int = 0, room: int | None 
         orientation=numbers("ImageOrientationPatient"),
         position=numbers("ImagePositionPatient"),
         thickness=_thickness(numbers("SliceThickness"), numbers("SpacingBetweenSlices")),
-        truncated=room is not None and syntax in UNCOMPRESSED and room < needed,
+        truncated=room is not None and syntax in UNCOMPRESSED and room < needed + _element_bytes(syntax),
         pixels_at=0 if syntax == DEFLATED or room == 0 else pixels_at,
         bits=bits,
         signed=bool(representation[0]) if representation else None,

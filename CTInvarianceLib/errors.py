@@ -55,9 +55,5 @@ class GeometryWarning(UserWarning):
     """Geometry that is unusual but usable: a tilted gantry, uneven spacing, missing slices."""
 
 
-class TiltWarning(GeometryWarning):
-    """A tilted gantry: unusual, and nothing is wrong."""
-
-
 class PairingWarning(UserWarning):
     """Series that are left out or unpaired because it is not clear what belongs together."""

@@ -127,11 +127,14 @@ def _series(headers: list[DicomHeader]) -> tuple[CTSeries | None, list[Problem]]
     try:
         plane = slice_plane(first)
         positions = np.array([header.position for header in placed])
-        order, step, findings = order_slices(positions, plane, [header.path for header in placed])
+        order, findings = order_slices(positions, plane.normal, [header.path for header in placed])
     except DicomError as error:
         return None, [*problems, Problem(f"{where} ({error.where})", f"{error.what}; left out", error.hint)]
     problems += [Problem(where, finding) for finding in findings]
     ordered = tuple(placed[index] for index in order)
+    step = plane.thickness
+    if len(ordered) > 1:
+        step = math.dist(ordered[0].position, ordered[-1].position) / (len(ordered) - 1)
     series = CTSeries(
         first.patient_id or first.study_uid,  # patients without an id must not fall together
         first.series_uid,

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 
-from .dicom_tags import _DICOM_SUFFIXES, read_header
+from .dicom_tags import DICOM_SUFFIXES, read_header
 from .errors import DicomError
 from .header_text import Found, HeaderReader, written
 from .index_rows import IndexRows, Row
@@ -81,7 +81,7 @@ def _found(
 def _read(stamp: FileStamp) -> Found:
     if not stamp.size:
         suffix = os.path.splitext(stamp.name)[1].lower()  # noqa: PTH122
-        if suffix not in ("", *_DICOM_SUFFIXES) and not suffix[1:].isdigit():  # digits are the end of a UID
+        if suffix not in ("", *DICOM_SUFFIXES) and not suffix[1:].isdigit():  # digits are the end of a UID
             return None
         return DicomError("the file is empty", where=stamp.path, hint="Copy or export it again.")
     try:

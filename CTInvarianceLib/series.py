@@ -45,14 +45,17 @@ class CTSeries:
     def read(self, *, progress: Progress = unheard) -> CTVolume:
         """The volume; `progress` gets the fraction of its slices that are read.
 
+        Headers that are known are not read again.
+
         Raises:
             VolumeError: see `read_volume`.
         """
+        from .dicom import read_slices
         from .volume_files import read_volume
 
-        if len(self.files) == 1:
-            return read_volume(self.files[0], progress=progress)
-        return read_volume(self.files, series=self.series_uid or None, progress=progress)
+        if self.headers:
+            return read_slices(self.headers, f"{self.files[0].parent}, series {self.name}", progress=progress)
+        return read_volume(self.files[0] if len(self.files) == 1 else self.files, progress=progress)
 
     def only(self, slices: Sequence[int]) -> CTSeries:
         """Some of its slices."""

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from dicom_files import write_series, write_slice
 
-from CTInvarianceLib.errors import DataError, DicomError, PairingWarning, TiltWarning
+from CTInvarianceLib.errors import DataError, DicomError, GeometryWarning, PairingWarning
 from CTInvarianceLib.pairs import SeriesPair, read_pair
 from CTInvarianceLib.scan import find_pairs
 from CTInvarianceLib.series import CTSeries
@@ -233,7 +233,7 @@ def test_slices_pair_by_position_in_whatever_order_the_files_are(tmp_path, step)
     with pytest.warns(PairingWarning, match="1 low-dose and 1 full-dose slices without partner are left out"):
         (pair,) = find_pairs(tmp_path)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", TiltWarning)
+        warnings.simplefilter("ignore", GeometryWarning)
         one, other = read_pair(pair)
     assert np.array_equal(one.hu, other.hu)
     assert sorted(one.hu[:, 0, 0]) == hu[1:5, 0, 0].tolist()

@@ -166,7 +166,7 @@ def test_a_killed_process_leaves_no_half_entry_and_no_lock(tmp_path):
         time.sleep(0.01)
     time.sleep(0.1)
     process.send_signal(signal.SIGKILL if os.name == "posix" else signal.SIGTERM)
-    process.wait()
+    process.communicate()
     assert not store.entries()
     assert np.array_equal(store.series(only(folder)).hu, HU)
 
