@@ -10,16 +10,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .errors import DataError, DicomError, PairingWarning
+from .errors import DataError, DicomError, PairingWarning, VolumeError
 from .grouping import series_of, why_left_out
 from .index import HeaderIndex
 from .listing import FileStamp, stamps_under
 from .pairs import SeriesPair, pair_series
 from .places import index_file
 from .protocol import Progress, unheard
-from .series import CTSeries, Problem
+from .series import CTSeries, Problem, anatomy_of
 from .slicer_database import database_files, is_database
-from .volume_files import READABLE, PathLike, as_paths, volume_suffix
+from .volume_files import READABLE, PathLike, as_paths, volume_grid, volume_suffix
 
 _NAMED = re.compile(r"(?P<patient>.+)[._-](?P<dose>low|full)", re.IGNORECASE)
 _EVERY = 1000  # files that are listed between two calls of progress
@@ -185,7 +185,14 @@ def _volume_series(stamps: Iterable[FileStamp], problems: list[Problem]) -> Iter
         named = _NAMED.fullmatch(stem)
         patient = named["patient"] if named else stem
         description = f"{named['dose'].lower()} dose" if named else stem
-        yield CTSeries(patient.split(".")[0], "", description, (path,))
+        patient = patient.split(".")[0]
+        try:
+            shape, spacing = volume_grid(path)
+        except VolumeError as error:
+            problems.append(Problem.of(error))
+            continue
+        anatomy = anatomy_of(patient, "", stem)
+        yield CTSeries(patient, "", description, (path,), anatomy=anatomy, shape=shape, spacing=spacing)
 
 
 def _gathered(problems: Iterable[Problem]) -> list[Problem]:

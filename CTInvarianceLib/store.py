@@ -151,7 +151,7 @@ class Store:
         total = 0
         for series, dose, seed in wanted:
             if not self._entry(_key(series, dose, seed)):
-                total += 2 * int(np.prod(series.shape)) + _OVERHEAD if all(series.shape) else _guessed(series)
+                total += 2 * int(np.prod(series.shape)) + _OVERHEAD
         return total
 
     def require_room(self, size: int) -> None:
@@ -248,11 +248,6 @@ def _facts(series: CTSeries) -> dict[str, Any]:
     names = ("patient_id", "series_uid", "study_uid", "description", "anatomy", "kernel")
     facts = {name: value for name, value in asdict(series).items() if name in names}
     return {**facts, "files": [str(file.absolute()) for file in series.files]}
-
-
-def _guessed(series: CTSeries) -> int:
-    """Bytes of a volume file's values: compressed ones are about half as large."""
-    return 2 * sum(file.stat().st_size for file in series.files)
 
 
 def _to_disk(file: Any) -> None:

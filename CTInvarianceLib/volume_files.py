@@ -197,19 +197,45 @@ def _read_image(path: Path) -> CTVolume:
         else:
             image = sitk.ReadImage(str(path))
     except (OSError, RuntimeError) as error:
-        reason = " ".join(str(error).splitlines()[-1:])
-        raise VolumeError(
-            "the file is damaged or not what its name says",
-            where=path,
-            hint=f"Copy or export it again ({reason}).",
-        ) from error
+        raise _damaged(path, error) from error
     _require_scalar(image, path)
     hu = sitk.GetArrayFromImage(image)
     return CTVolume(hu.reshape((-1, *hu.shape[-2:])), _affine(image), str(path))
 
 
-def _require_scalar(image: Image, path: Path) -> None:
-    components, dimension = image.GetNumberOfComponentsPerPixel(), image.GetDimension()
+def _damaged(path: Path, error: Exception) -> VolumeError:
+    reason = " ".join(str(error).splitlines()[-1:])
+    return VolumeError(
+        "the file is damaged or not what its name says",
+        where=path,
+        hint=f"Copy or export it again ({reason}).",
+    )
+
+
+def volume_grid(path: Path) -> tuple[tuple[int, int, int], tuple[float, float, float]]:
+    """Slices, rows and columns of a volume file, and their distances along i, j and k, mm, from its header alone.
+
+    Raises:
+        VolumeError: a header that is damaged, or of no CT volume.
+    """
+    import SimpleITK as sitk
+
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    try:
+        reader.ReadImageInformation()
+    except RuntimeError as error:
+        raise _damaged(path, error) from error
+    _require_scalar(reader, path)
+    columns, rows, *slices = reader.GetSize()
+    i, j, *k = reader.GetSpacing()
+    return (slices[0] if slices else 1, rows, columns), (i, j, k[0] if k else 1.0)
+
+
+def _require_scalar(image: Any, path: Path) -> None:
+    """Of an image, or of a reader that has read its header."""
+    count = getattr(image, "GetNumberOfComponentsPerPixel", None) or image.GetNumberOfComponents
+    components, dimension = count(), image.GetDimension()
     if components != 1:
         raise VolumeError(
             f"a colour or vector image with {components} values per voxel, not CT",
