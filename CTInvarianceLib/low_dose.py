@@ -99,7 +99,13 @@ def simulate_low_dose(
             scanner=scanner, seeds=[(seed, first + k) for k in range(len(some))], device=device,
         )  # fmt: skip
         images = torch.from_numpy(some).to(device)
-        noise = _noise(images, exposure, dose, photons, electronic_noise)
+        try:
+            noise = _noise(images, exposure, dose, photons, electronic_noise)
+        except VolumeError as error:
+            where = f"{volume.source or 'volume'}, slice {first}" + (
+                "" if len(some) == 1 else " and following"
+            )
+            raise VolumeError(error.what, where=where, hint=error.hint) from error
         hu[first : first + at_once] = torch.where(images > PADDING_HU, images + noise, images).cpu().numpy()
         progress((first + len(some)) / len(hu))
     return volume.with_hu(hu)
