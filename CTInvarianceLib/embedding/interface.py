@@ -68,7 +68,7 @@ class Embedding(nn.Module):
 
     @abstractmethod
     def features(self, x: Tensor) -> Tensor:
-        """Feature maps of the encoder, (N, c, h, w), for images of any size: a perceptual loss of CT itself."""
+        """Maps of the encoder, (N, c, h, w), for images of any size: for a perceptual loss of CT itself."""
 
     @abstractmethod
     def linear_samples(self, x: Tensor) -> Tensor:

@@ -94,9 +94,8 @@ class SpatialEmbedding(Embedding):
         return F.pixel_shuffle(linear + refined, self.factor)
 
     def features(self, x: Tensor) -> Tensor:
-        """The encoder's first maps, (N, width, ⌈H/f⌉, ⌈W/f⌉)."""
-        maps: Tensor = self.trunk[:2](self._blocks(x))
-        return maps
+        """μ, (N, c, ⌈H/f⌉, ⌈W/f⌉): of unit variance from its linear start, unlike the maps inside the encoder."""
+        return self.statistics(x)[0]
 
     def linear_samples(self, x: Tensor) -> Tensor:
         """Every block of the patches."""

@@ -86,7 +86,7 @@ def train_wgan_vgg(run: Run, name: str, embedding: Embedding) -> nn.Module:
 
 
 class EncoderFeatures(nn.Module):
-    """φ from CT itself: the maps of a trained encoder."""
+    """φ from CT itself: what a trained encoder makes of it."""
 
     def __init__(self, embedding: Embedding) -> None:
         super().__init__()

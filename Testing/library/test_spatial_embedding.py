@@ -75,7 +75,7 @@ def test_shapes(factor):
     assert posterior.mean.shape == posterior.std.shape == (2, 4, side, side)
     assert module.encode(torch.zeros(2, 1, 33, 7)).mean.shape == (2, *module.latent_shape_of(33, 7))
     assert module.decode(posterior.mean).shape == (2, 1, 32, 32)
-    assert module.features(torch.zeros(1, 1, 20, 33)).shape == (1, 6, -(-20 // factor), -(-33 // factor))
+    assert module.features(torch.zeros(1, 1, 20, 33)).shape == (1, 4, -(-20 // factor), -(-33 // factor))
     assert not module.fixed_size
 
 
