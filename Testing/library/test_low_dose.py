@@ -328,5 +328,7 @@ def test_inserted_noise_has_the_spectrum_of_the_difference_of_two_water_scans(sh
 
 def test_noise_that_no_dose_explains_is_an_error_and_not_silence():
     full = phantom_pair("chest", seed=0, slices=1, size=64, pixel_mm=6.0).full_dose
-    with pytest.raises(VolumeError, match=r"no number of photons explains the noise.*slice 0\. Give `photons`"):
+    with pytest.raises(
+        VolumeError, match=r"no number of photons explains the noise.*slice 0\. Give `photons`"
+    ):
         simulate_low_dose(full, 0.25)
