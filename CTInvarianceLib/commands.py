@@ -180,9 +180,8 @@ def evaluate(options: Namespace) -> None:
     models = Models.load(options.models)
     with Console() as console:
         report = Reporter(console, {"evaluating": 1.0})
-        store_path = Path(options.store) if options.store else None
         tables = measure(
-            models, options.data, store=store_path, progress=lambda f: report.progress("evaluating", f)
+            models, options.data, store=options.store, progress=lambda f: report.progress("evaluating", f)
         )
     write_report(tables, Path(options.out), models=str(options.models), data=str(options.data))
     for title, rows in tables.items():

@@ -8,7 +8,6 @@ from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from .config import DataConfig
@@ -16,7 +15,6 @@ from .console import Console, show_table
 from .errors import DataError
 from .pairs import SeriesPair
 from .partition import anatomies, split_patients
-from .places import store_folder
 from .protocol import Progress, Reporter
 from .scan import Scan, require_pairs, scan
 
@@ -102,12 +100,12 @@ def _row(pair: SeriesPair) -> dict[str, Any]:
 
 def store(options: Namespace) -> int:
     """Convert series beforehand, list or delete them."""
-    from .store import Store
+    from .store import Store, store_at
 
     action: Callable[[Namespace, Store], int] = {"build": _build, "list": _list, "delete": _delete}[
         options.action
     ]
-    return action(options, Store(Path(options.store or store_folder())))
+    return action(options, store_at(options.store))
 
 
 def _build(options: Namespace, target: Any) -> int:

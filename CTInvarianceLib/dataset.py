@@ -49,7 +49,7 @@ class Needed:
 
 def needed(pairs: Sequence[SeriesPair], config: DataConfig, store: Store, *, seed: int) -> Needed:
     """What is to be converted before training; to be shown before it starts."""
-    sizes = [store.missing([each]) for each in _wanted(pairs, config, seed)]
+    sizes = [store.missing(*each) for each in _wanted(pairs, config, seed)]
     return Needed(sum(size > 0 for size in sizes), sum(sizes))
 
 

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .dicom_geometry import slice_plane, stack
 from .dicom_pixels import hounsfield
@@ -67,16 +66,6 @@ def read_slices(headers: Sequence[DicomHeader], where: object, *, progress: Prog
         volume[k] = image
         progress((k + 1) / len(planes))
     return CTVolume(volume, affine, str(where))
-
-
-def slice_positions(
-    files: Sequence[Path], *, where: object, series: str | None = None
-) -> NDArray[np.float64]:
-    """Positions of the slices as `read_dicom` orders them, mm LPS, (slices, 3), from headers alone."""
-    headers = _one_series(files, series, where)
-    planes = [slice_plane(header) for header in headers]
-    positions = np.array([plane.position for plane in planes])
-    return positions[np.argsort(positions @ planes[0].normal, kind="stable")]
 
 
 def files_under(folder: Path) -> list[Path]:

@@ -211,7 +211,7 @@ class Train:
             self.data,
             self.out,
             resume=self.resume,
-            store=self.store or None,
+            store=self.store,
             on_event=listen,
             should_stop=work.should_stop,
         )

@@ -21,9 +21,8 @@ from .montage import ct_window
 from .normalization import denormalize
 from .pairs import SeriesPair
 from .patches import Patches
-from .places import store_folder
 from .protocol import Progress, part, unheard
-from .store import Store
+from .store import store_at
 from .trust import consistency
 from .view import Region
 
@@ -41,7 +40,7 @@ def evaluate(
     data: Data,
     *,
     seed: int = 0,
-    store: Path | None = None,
+    store: Path | str | None = None,
     progress: Progress = unheard,
 ) -> dict[str, list[Row]]:
     """Tables over patients that the models were not trained on: those of the test part, where there is one.
@@ -65,9 +64,7 @@ def evaluate(
     unseen = _unseen(as_pairs(data), models.manifest.get("patients", {}))
     read = part(progress, 0, _READING_SHARE)
     config = models.config
-    loaded = load_patients(
-        unseen, config.data, seed=config.seed, store=Store(store or store_folder()), progress=read
-    )
+    loaded = load_patients(unseen, config.data, seed=config.seed, store=store_at(store), progress=read)
     low, full = Patches(loaded).draw(_PATCHES, config.embedding.patch_size, seed=seed)
     layers = [(n, la, d) for n in models.denoisers for la in models.layers(n) for d in DOMAINS]
     tables: dict[str, list[Row]] = {

@@ -15,7 +15,7 @@ import json
 import os
 import shutil
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from . import __version__
 from .errors import DataError, GeometryWarning, VolumeError
 from .npy import open_hu
+from .places import store_folder
 from .protocol import Progress, part, unheard
 from .series import CTSeries
 from .volume import CTVolume
@@ -146,13 +147,11 @@ class Store:
 
         return self._made(_key(series, dose, seed), make)
 
-    def missing(self, wanted: Iterable[tuple[CTSeries, float, int]]) -> int:
-        """Bytes that these series will take, about; dose 1 and seed 0 for a series as it is."""
-        total = 0
-        for series, dose, seed in wanted:
-            if not self._entry(_key(series, dose, seed)):
-                total += 2 * int(np.prod(series.shape)) + _OVERHEAD
-        return total
+    def missing(self, series: CTSeries, dose: float, seed: int) -> int:
+        """Bytes that a series will take, about, and 0 where it is there; dose 1 and seed 0 for a series as it is."""
+        if self._entry(_key(series, dose, seed)):
+            return 0
+        return 2 * int(np.prod(series.shape)) + _OVERHEAD
 
     def require_room(self, size: int) -> None:
         """Raises DataError where the disk has no room for so many bytes."""
@@ -224,6 +223,11 @@ class Store:
         folder = self.folder / _LOCKS
         folder.mkdir(parents=True, exist_ok=True)
         return FileLock(folder / key)
+
+
+def store_at(folder: Path | str | None) -> Store:
+    """The store in a folder; None or "": the one in the user's cache."""
+    return Store(Path(folder or store_folder()))
 
 
 def own_seed(series: CTSeries, seed: int) -> int:

@@ -34,11 +34,10 @@ from CTInvarianceLib.losses import kl_divergence
 from CTInvarianceLib.models import Models
 from CTInvarianceLib.normalization import denormalize, normalize
 from CTInvarianceLib.patches import Patches
-from CTInvarianceLib.places import store_folder
 from CTInvarianceLib.principal import PrincipalComponents
 from CTInvarianceLib.protocol import Reporter
 from CTInvarianceLib.scan import find_pairs
-from CTInvarianceLib.store import Store
+from CTInvarianceLib.store import store_at
 from CTInvarianceLib.training.embedding import train_embedding
 from CTInvarianceLib.training.flow import make_conditions, make_pool, train_flow
 from CTInvarianceLib.training.plan import flow_stage, plan_work
@@ -109,7 +108,7 @@ class Bench:
 
     def __init__(self, data: str, models: Models, seconds: float) -> None:
         self.seconds, base = seconds, models.config
-        patients = load_patients(find_pairs(data), base.data, seed=base.seed, store=Store(store_folder()))
+        patients = load_patients(find_pairs(data), base.data, seed=base.seed, store=store_at(None))
         kept = models.manifest["patients"]["validation"]
         self.training = Patches([p for p in patients if p.patient_id not in kept])
         self.unseen = next(p for p in patients if p.patient_id in kept)

@@ -25,9 +25,8 @@ from ..manifest import (
 )
 from ..models import Models
 from ..perceptual import load_vgg19
-from ..places import store_folder
 from ..protocol import Cancelled, Event, OnEvent, Reporter
-from ..store import Store
+from ..store import store_at
 from ..weights import load_module, save_tensors
 from .denoiser import train_l2, train_wgan_vgg
 from .embedding import train_embedding
@@ -71,7 +70,7 @@ def train(
     report = Reporter(on_event, plan_work(config), job=out.name, should_stop=should_stop)
     report.emit("started", config=config.name, folder=str(out))
     try:
-        run = prepare(config, data, out, report, Store(Path(store or store_folder())))
+        run = prepare(config, data, out, report, store_at(store))
         if run.fabric.is_global_zero:
             _log_to_file(report, out)
         guide = config.embedding.guide
