@@ -33,6 +33,7 @@ screenshots: $(STAMP)
 lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	PYTHONPATH=CTInvariance $(BIN)/lint-imports
 
 types: $(STAMP)
 	$(BIN)/mypy

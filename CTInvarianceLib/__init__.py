@@ -12,23 +12,24 @@ from typing import Any
 __version__ = "0.1.0"
 
 _HOME = {
-    "CTVolume": "volume",
-    "read_volume": "volume_files",
-    "write_volume": "volume_files",
-    "CTSeries": "series",
-    "SeriesPair": "pairs",
-    "find_pairs": "scan",
+    "CTVolume": "volumes",
+    "read_volume": "files",
+    "write_volume": "files",
+    "CTSeries": "sources",
+    "SeriesPair": "sources",
+    "find_pairs": "sources",
     "simulate_low_dose": "low_dose",
-    "CTInvarianceError": "errors",
+    "CTInvarianceError": "base",
     "Chen": "denoisers",
     "Yang": "denoisers",
     "layers": "denoisers",
     "representation": "denoisers",
     "remainder": "denoisers",
     "ConditionalFlow": "flow",
+    "ConvolutionalFlow": "flow",
     "Models": "models",
     "train": "training",
-    "evaluate": "quality",
+    "evaluate": "report",
 }
 
 __all__ = ["__version__", *_HOME]  # noqa: PLE0604

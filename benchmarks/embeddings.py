@@ -25,25 +25,28 @@ import torch
 from monai.networks.nets import AutoencoderKL
 from torch import Tensor, nn
 
+from CTInvarianceLib.base import Reporter
 from CTInvarianceLib.config import DOMAINS, Config, config_from_dict, preset
-from CTInvarianceLib.dataset import load_patients
-from CTInvarianceLib.drawing import TrainedLayer, draw
+from CTInvarianceLib.data import Patches, load_patients, store_at
 from CTInvarianceLib.embedding import Embedding, Posterior
-from CTInvarianceLib.fidelity import at_half_nyquist, edge_transfer, spectrum_kept, tissue_rmse
-from CTInvarianceLib.losses import kl_divergence
 from CTInvarianceLib.models import Models
-from CTInvarianceLib.normalization import denormalize, normalize
-from CTInvarianceLib.patches import Patches
-from CTInvarianceLib.principal import PrincipalComponents
-from CTInvarianceLib.protocol import Reporter
-from CTInvarianceLib.scan import find_pairs
-from CTInvarianceLib.store import store_at
-from CTInvarianceLib.training.embedding import train_embedding
-from CTInvarianceLib.training.flow import make_conditions, make_pool, train_flow
-from CTInvarianceLib.training.plan import flow_stage, plan_work
-from CTInvarianceLib.training.run import Run, make_fabric
+from CTInvarianceLib.report import at_half_nyquist, edge_transfer, spectrum_kept, tissue_rmse
+from CTInvarianceLib.sampling import TrainedLayer, draw
+from CTInvarianceLib.sources import find_pairs
+from CTInvarianceLib.tensors import PrincipalComponents, denormalize, normalize
+from CTInvarianceLib.training import (
+    Run,
+    flow_stage,
+    kl_divergence,
+    make_conditions,
+    make_fabric,
+    make_pool,
+    plan_work,
+    train_embedding,
+    train_flow,
+)
 from CTInvarianceLib.trust import consistency
-from CTInvarianceLib.view import Region
+from CTInvarianceLib.volumes import Region
 
 SPATIAL = {"kind": "spatial", "width": 48, "blocks": 3, "batch_size": 16, "learning_rate": 2e-3}
 VECTOR = {

@@ -19,8 +19,7 @@ import torch
 from matplotlib.figure import Figure
 
 from CTInvarianceLib import CTVolume, read_volume, simulate_low_dose
-from CTInvarianceLib.noise_level import soft_tissue_noise
-from CTInvarianceLib.noise_spectrum import FlatPatches, NoiseSpectrum
+from CTInvarianceLib.low_dose import FlatPatches, NoiseSpectrum, soft_tissue_noise
 
 THREADS = 2
 DOSE = 0.25

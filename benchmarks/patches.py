@@ -19,14 +19,11 @@ import torch
 from timing import Ratio, compare
 
 from CTInvarianceLib.config import DataConfig
-from CTInvarianceLib.dataset import load_patients
-from CTInvarianceLib.normalization import normalize
-from CTInvarianceLib.patches import Patches
-from CTInvarianceLib.scan import find_pairs
-from CTInvarianceLib.slices import PatientSlices
-from CTInvarianceLib.store import Store
-from CTInvarianceLib.volume import CTVolume
-from CTInvarianceLib.volume_files import write_volume
+from CTInvarianceLib.data import Patches, PatientSlices, Store, load_patients
+from CTInvarianceLib.files import write_volume
+from CTInvarianceLib.sources import find_pairs
+from CTInvarianceLib.tensors import normalize
+from CTInvarianceLib.volumes import CTVolume
 
 PATCH, BATCH = 128, 64
 PATIENTS, SLICES, SIDE = 4, 40, 512

@@ -26,7 +26,7 @@ from pydicom.pixels import apply_rescale
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, RLELossless, generate_uid
 from timing import Ratio, compare
 
-from CTInvarianceLib.volume_files import read_volume
+from CTInvarianceLib.files import read_volume
 
 SIZE = 512
 DIFFERENT = 8  # images; the series repeats them

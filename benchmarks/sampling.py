@@ -16,10 +16,10 @@ import torch
 from monai.networks.nets import AutoencoderKL
 from timing import Ratio, compare
 
-from CTInvarianceLib.builders import build_denoiser, build_embedding, build_flow
 from CTInvarianceLib.config import Config, preset
-from CTInvarianceLib.drawing import TrainedLayer, draw
-from CTInvarianceLib.view import Region
+from CTInvarianceLib.models import build_denoiser, build_embedding, build_flow
+from CTInvarianceLib.sampling import TrainedLayer, draw
+from CTInvarianceLib.volumes import Region
 
 SAMPLES = 250
 THREADS = 2

@@ -96,7 +96,7 @@ def measure(folder: Path) -> dict[str, Any]:
     """Seconds and peak memory of one scan in this process, with the index that the environment names."""
     import resource
 
-    from CTInvarianceLib.scan import scan
+    from CTInvarianceLib.sources import scan
 
     heard: list[float] = []
     start, worked = time.perf_counter(), time.process_time()
@@ -130,9 +130,8 @@ def ratios(folder: Path) -> dict[str, dict[str, float]]:
     import pydicom
     from timing import compare
 
-    from CTInvarianceLib.dicom_tags import _TAGS
-    from CTInvarianceLib.index import HeaderIndex
-    from CTInvarianceLib.scan import scan
+    from CTInvarianceLib.dicom.header import _TAGS
+    from CTInvarianceLib.sources import HeaderIndex, scan
 
     sample = sorted(folder.rglob("*.dcm"))[:SAMPLE]
 

@@ -12,17 +12,17 @@ import slicer
 from slicer.i18n import tr as _
 
 from CTInvarianceLib import __version__
-from CTInvarianceLib.errors import VolumeError
-from CTInvarianceLib.manifest import configuration, read_manifest
-from CTInvarianceLib.pairs import SeriesPair
+from CTInvarianceLib.base import VolumeError
+from CTInvarianceLib.config import configuration, read_manifest
+from CTInvarianceLib.sources import SeriesPair
 
-from . import database, layout, modelsets, samples, volumes, words
-from .job import Job
-from .jobs import Jobs
-from .patch import Patch
-from .process import PATIENCE
-from .samples import SampleNodes
+from . import words
+from .dicom import database
+from .jobs import PATIENCE, Job, Jobs
+from .nodes import Patch, SampleNodes, samples, volumes
+from .setup import modelsets
 from .steps import Steps
+from .views import layout
 
 LOG_LINES = 2000
 _PROGRAM = f"CTInvariance {__version__}"

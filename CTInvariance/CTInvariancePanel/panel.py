@@ -9,12 +9,8 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from .layout import registerLayouts
-from .sections.data import DataSection
-from .sections.explore import ExploreSection
-from .sections.log import LogSection
-from .sections.results import ResultsSection
-from .sections.setup import SetupSection
+from .sections import DataSection, ExploreSection, LogSection, ResultsSection, SetupSection
+from .views import registerLayouts
 
 
 class Panel:

@@ -4,6 +4,7 @@ from .chen import Chen, Identity
 from .cut import layers, remainder, representation, representations
 from .reach import reach
 from .start import start_as_identity
+from .view import View
 from .yang import Yang
 
 DENOISERS = {"chen": Chen, "yang": Yang, "identity": Identity}
@@ -13,6 +14,7 @@ __all__ = [
     "DENOISERS",
     "Chen",
     "Identity",
+    "View",
     "Yang",
     "layers",
     "reach",

@@ -13,7 +13,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from ..errors import LayerError
+from ..base import LayerError
 
 _PROBE = 64  # pixels; side of the image with which an unknown module is explored
 

@@ -4,4 +4,9 @@ from .interface import Embedding, Posterior
 from .spatial import SpatialEmbedding
 from .vector import VectorEmbedding
 
-__all__ = ["Embedding", "Posterior", "SpatialEmbedding", "VectorEmbedding"]
+__all__ = [
+    "Embedding",
+    "Posterior",
+    "SpatialEmbedding",
+    "VectorEmbedding",
+]

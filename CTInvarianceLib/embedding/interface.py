@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from ..principal import PrincipalComponents
+from ..tensors import PrincipalComponents
 
 
 @dataclass(frozen=True)

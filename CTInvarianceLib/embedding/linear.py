@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..principal import PrincipalComponents
+from ..tensors import PrincipalComponents
 from .blocks import LOG_VARIANCE
 
 

@@ -6,9 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import ConfigError
-from ..padding import pad_to_multiple
-from ..principal import PrincipalComponents
+from ..base import ConfigError
+from ..tensors import PrincipalComponents, pad_to_multiple
 from .blocks import LOG_VARIANCE, ResidualBlock, start_at_zero
 from .interface import Embedding
 from .linear import LinearVAE

@@ -1,13 +1,13 @@
 """The conditional invertible networks: bijections, condition networks, flows of vectors and of grids."""
 
-from CTInvarianceLib.flow.block_pca import BlockPCA
-from CTInvarianceLib.flow.condition import ConditionNetwork
-from CTInvarianceLib.flow.conditional_flow import ConditionalFlow
-from CTInvarianceLib.flow.convolutional_flow import ConvolutionalFlow
-from CTInvarianceLib.flow.grid_regression import GridRegression
-from CTInvarianceLib.flow.interface import Flow
-from CTInvarianceLib.flow.layer_flow import LayerFlow
-from CTInvarianceLib.flow.regression import LatentRegression, Ridge
+from .block_pca import BlockPCA
+from .condition import ConditionNetwork
+from .conditional_flow import ConditionalFlow
+from .convolutional_flow import ConvolutionalFlow
+from .grid_regression import GridRegression
+from .interface import Flow
+from .layer_flow import LayerFlow
+from .regression import LatentRegression, Ridge
 
 __all__ = [
     "BlockPCA",

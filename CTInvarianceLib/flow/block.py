@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from CTInvarianceLib.flow.bijections import ActNorm, Permutation
-from CTInvarianceLib.flow.coupling import AffineCoupling, Half
+from .bijections import ActNorm, Permutation
+from .coupling import AffineCoupling, Half
 
 
 class FlowBlock(nn.Module):

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from CTInvarianceLib.errors import ConfigError, DataError
-from CTInvarianceLib.principal import principal_components
+from ..base import ConfigError, DataError
+from ..tensors import principal_components
 
 MAX_ROWS = 8192
 """Blocks that `BlockPCA.fit` keeps: 134 MB for 64 channels."""

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from CTInvarianceLib.errors import ConfigError
-from CTInvarianceLib.flow.layers import convolution, linear
+from ..base import ConfigError
+from .layers import convolution, linear
 
 
 class ConditionNetwork(nn.Module):

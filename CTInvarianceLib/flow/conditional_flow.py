@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from CTInvarianceLib.errors import ConfigError
-from CTInvarianceLib.flow.block import FlowBlock
-from CTInvarianceLib.flow.coupling import ContextProjection
-from CTInvarianceLib.flow.interface import Flow, Standardise, check_at_least, check_condition
+from ..base import ConfigError
+from .block import FlowBlock
+from .coupling import ContextProjection
+from .interface import Flow, Standardise, check_at_least, check_condition
 
 
 class ConditionalFlow(Flow):

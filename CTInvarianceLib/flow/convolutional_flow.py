@@ -6,13 +6,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from CTInvarianceLib.errors import ConfigError
-from CTInvarianceLib.flow.grid_condition import ConditionPyramid, LevelContext
-from CTInvarianceLib.flow.grid_coupling import Injector
-from CTInvarianceLib.flow.grid_step import GridStep
-from CTInvarianceLib.flow.interface import Flow, Standardise, check_at_least, check_condition
-from CTInvarianceLib.flow.layers import convolution
-from CTInvarianceLib.flow.mixing import ChannelMixing
+from ..base import ConfigError
+from .grid_condition import ConditionPyramid, LevelContext
+from .grid_coupling import Injector
+from .grid_step import GridStep
+from .interface import Flow, Standardise, check_at_least, check_condition
+from .layers import convolution
+from .mixing import ChannelMixing
 
 
 class ConvolutionalFlow(Flow):

@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from CTInvarianceLib.flow.layers import linear
+from .layers import linear
 
 Half = Literal["first", "second"]
 

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from CTInvarianceLib.flow.condition import ResidualStage
-from CTInvarianceLib.flow.layers import convolution
+from .condition import ResidualStage
+from .layers import convolution
 
 
 class ConditionPyramid(nn.Module):

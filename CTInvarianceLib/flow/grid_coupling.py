@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from CTInvarianceLib.flow.layers import convolution
+from .layers import convolution
 
 
 class Injector(nn.Module):

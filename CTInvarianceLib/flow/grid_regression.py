@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from CTInvarianceLib.errors import DataError
+from ..base import DataError
 
 PENALTY = 1e-6
 """Ridge penalty, relative to the mean eigenvalue: against round-off; there are far more cells than features."""

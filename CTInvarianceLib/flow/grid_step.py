@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from CTInvarianceLib.flow.grid_coupling import GridCoupling, Injector
-from CTInvarianceLib.flow.mixing import ChannelMixing
+from .grid_coupling import GridCoupling, Injector
+from .mixing import ChannelMixing
 
 
 class GridStep(nn.Module):

@@ -8,9 +8,9 @@ from abc import abstractmethod
 import torch
 from torch import Tensor, nn
 
-from CTInvarianceLib.errors import ConfigError
-from CTInvarianceLib.flow.bijections import STD_FLOOR
-from CTInvarianceLib.flow.likelihood import maximise_likelihood
+from ..base import ConfigError
+from .bijections import STD_FLOOR
+from .likelihood import maximise_likelihood
 
 
 class Flow(nn.Module):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from CTInvarianceLib.flow.block_pca import BlockPCA
-from CTInvarianceLib.flow.interface import Flow
-from CTInvarianceLib.padding import pad_to
+from ..tensors import pad_to
+from .block_pca import BlockPCA
+from .interface import Flow
 
 
 class LayerFlow(nn.Module):

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from CTInvarianceLib.errors import ConfigError, DataError
-from CTInvarianceLib.schedule import rate_factor
+from ..base import ConfigError, DataError
+from ..tensors import rate_factor
 
 if TYPE_CHECKING:
-    from CTInvarianceLib.flow.interface import Flow
+    from .interface import Flow
 
 _INITIAL = 64  # latents, at least, from which the first scales are set: fewer have a covariance by chance
 

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from CTInvarianceLib.flow.bijections import STD_FLOOR
+from .bijections import STD_FLOOR
 
 
 class ChannelMixing(nn.Module):

@@ -7,4 +7,11 @@ from .folder import phantom_source, write_phantoms
 from .pairs import PhantomPair, phantom_pair
 from .slices import KINDS, phantom
 
-__all__ = ["KINDS", "PhantomPair", "phantom", "phantom_pair", "phantom_source", "write_phantoms"]
+__all__ = [
+    "KINDS",
+    "PhantomPair",
+    "phantom",
+    "phantom_pair",
+    "phantom_source",
+    "write_phantoms",
+]

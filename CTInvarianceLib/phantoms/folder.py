@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .. import __version__
-from ..dicom_attributes import SeriesHeader, dicom_uid
-from ..dicom_writing import write_dicom_series
-from ..errors import ConfigError
-from ..protocol import Progress, part, unheard
-from ..volume_files import PathLike, write_volume
+from ..base import ConfigError, PathLike, Progress, part, unheard
+from ..dicom import SeriesHeader, dicom_uid, write_dicom_series
+from ..files import write_volume
 from .pairs import phantom_pair
 from .slices import KINDS
 

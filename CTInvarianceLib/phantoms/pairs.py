@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ConfigError
-from ..protocol import Progress, unheard
-from ..volume import CTVolume
+from ..base import ConfigError, Progress, unheard
+from ..volumes import CTVolume
 from .slices import phantom
 
 SLICE_MM = 3.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ConfigError
+from ..base import ConfigError
 from .abdomen import Abdomen
 from .canvas import Canvas, Texture
 from .chest import Chest

@@ -1,5 +1,25 @@
 """Training: a flat loop for each kind of network, and the run that joins them."""
 
+from .critic import Critic, PatchCritic
+from .embedding import train_embedding
 from .experiment import train
+from .flow import make_conditions, make_pool, train_flow
+from .losses import critic_loss, kl_divergence
+from .plan import flow_stage, plan_work
+from .run import Run, make_fabric
 
-__all__ = ["train"]
+__all__ = [
+    "Critic",
+    "PatchCritic",
+    "Run",
+    "critic_loss",
+    "flow_stage",
+    "kl_divergence",
+    "make_conditions",
+    "make_fabric",
+    "make_pool",
+    "plan_work",
+    "train",
+    "train_embedding",
+    "train_flow",
+]

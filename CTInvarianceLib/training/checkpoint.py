@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ..errors import WeightsError
-from ..weights import fill_module, load_tensors, save_tensors
+from ..base import WeightsError
+from ..models import fill_module, load_tensors, save_tensors
 
 _EVERY_S = 30.0
 

@@ -6,12 +6,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ..builders import build_denoiser
 from ..config import DenoiserConfig
-from ..critic import Critic
 from ..embedding import Embedding
-from ..losses import critic_loss, feature_distance
-from ..perceptual import load_vgg19
+from ..models import build_denoiser
+from .critic import Critic
+from .losses import critic_loss, feature_distance
+from .perceptual import load_vgg19
 from .run import Run, set_learning_rate
 
 _METRICS_EVERY = 20

@@ -7,13 +7,13 @@ import math
 import torch
 from torch import Tensor, nn
 
-from ..builders import build_embedding
 from ..config import EmbeddingConfig
-from ..critic import Critic, PatchCritic
 from ..embedding import Embedding
-from ..losses import critic_loss, feature_distance, kl_divergence
-from ..perceptual import load_vgg19
-from ..principal import principal_components
+from ..models import build_embedding
+from ..tensors import principal_components
+from .critic import Critic, PatchCritic
+from .losses import critic_loss, feature_distance, kl_divergence
+from .perceptual import load_vgg19
 from .run import Run, set_learning_rate
 
 _CLIP = 1.0

@@ -11,26 +11,26 @@ from typing import Any
 
 from torch import nn
 
-from ..builders import build_denoiser, build_embedding, build_flow
-from ..config import DOMAINS, PRESETS, Config, preset, read_config
-from ..dataset import Data
-from ..errors import ConfigError, ModelsError
-from ..manifest import (
+from ..base import Cancelled, ConfigError, Event, ModelsError, OnEvent, Reporter
+from ..config import (
+    DOMAINS,
     MANIFEST,
+    PRESETS,
+    Config,
     configuration,
     denoiser_file,
     embedding_file,
     flow_file,
+    preset,
+    read_config,
     read_manifest,
 )
-from ..models import Models
-from ..perceptual import load_vgg19
-from ..protocol import Cancelled, Event, OnEvent, Reporter
-from ..store import store_at
-from ..weights import load_module, save_tensors
+from ..data import Data, store_at
+from ..models import Models, build_denoiser, build_embedding, build_flow, load_module, save_tensors
 from .denoiser import train_l2, train_wgan_vgg
 from .embedding import train_embedding
 from .flow import make_conditions, make_pool, train_flow
+from .perceptual import load_vgg19
 from .plan import flow_stage, plan_work
 from .prepare import prepare
 from .run import Run

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ..builders import build_flow
 from ..config import DOMAINS
 from ..denoisers import reach, representations
 from ..embedding import Embedding, Posterior
 from ..flow import BlockPCA, GridRegression, LatentRegression, LayerFlow, Ridge
-from ..trust import batch_size
-from ..view import Region
+from ..models import build_flow
+from ..tensors import batch_size
+from ..volumes import Region
 from .run import Run, stage_seed
 
 _ENCODED_AT_ONCE = 64

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..builders import build_denoiser
 from ..config import DOMAINS, Config, DenoiserConfig
+from ..models import build_denoiser
 
 # 10⁹ multiplications a second, measured on two CPU cores with the quick preset; other machines differ by a
 # common factor for the most part, which the time left follows.

@@ -11,18 +11,12 @@ import torch
 from lightning_fabric import Fabric
 
 from .. import __version__
-from ..config import DOMAINS, Config
-from ..dataset import Data, as_pairs, load_patients, needed
-from ..errors import ModelsError
-from ..manifest import MANIFEST, read_manifest, unrelated_file, write_manifest
-from ..normalization import denormalize
-from ..pairs import SeriesPair
-from ..partition import Split, anatomies, split_patients
-from ..patches import Patches, too_small
-from ..protocol import Reporter, part
-from ..slices import PatientSlices
-from ..store import Store
-from ..weights import save_tensors
+from ..base import ModelsError, Reporter, part
+from ..config import DOMAINS, MANIFEST, Config, read_manifest, unrelated_file, write_manifest
+from ..data import Data, Patches, PatientSlices, Store, as_pairs, load_patients, needed, too_small
+from ..models import save_tensors
+from ..sources import SeriesPair, Split, anatomies, split_patients
+from ..tensors import denormalize
 from .run import Run, make_fabric, stage_seed
 
 _SCANNING_SHARE = 0.05  # of the time for the data

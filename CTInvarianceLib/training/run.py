@@ -13,10 +13,10 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
+from ..base import Cancelled, Reporter
 from ..config import Config
-from ..patches import Patches
-from ..protocol import Cancelled, Reporter
-from ..schedule import rate_factor
+from ..data import Patches
+from ..tensors import rate_factor
 from .checkpoint import Checkpoint
 
 _WORKERS = 2  # threads that draw patches ahead where a GPU would wait for them

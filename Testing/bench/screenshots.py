@@ -59,7 +59,7 @@ def use(bench, widget, layer: str) -> None:
     data, explore = widget.panel.data, widget.panel.explore
     bench.wait(lambda: data.ui.tree.topLevelItemCount == 3, 10, "the database in the tree")
     chest = next(patient for patient in data.patients if "Chest" in patient.name)
-    from CTInvariancePanel import database
+    from CTInvariancePanel.dicom import database
 
     low, full = (database.loadSeries(series.uid) for series in chest.series)
     for node in (low, full):

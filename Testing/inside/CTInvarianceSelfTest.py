@@ -20,7 +20,7 @@ class CTInvarianceSelfTest(unittest.TestCase):
 
     def test_an_empty_database_is_an_error_that_helps(self):
         """The real database behaves as the stand-in of the other tests does."""
-        from CTInvariancePanel import database
+        from CTInvariancePanel.dicom import database
 
         with DICOMUtils.TemporaryDICOMDatabase() as db:
             assert database.readPatients(db) == ()
@@ -29,7 +29,7 @@ class CTInvarianceSelfTest(unittest.TestCase):
 
     def test_what_is_missing_is_known(self):
         """requirements.txt is found in the installed tree."""
-        from CTInvariancePanel import install
+        from CTInvariancePanel.setup import install
 
         assert install.check()[0].name == "torch"
         assert len(install.check()) > 1

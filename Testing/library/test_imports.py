@@ -15,10 +15,10 @@ HEAVY = ("torch", "monai", "lightning_fabric", "SimpleITK", "pydicom", "matplotl
     [
         "import CTInvarianceLib",
         "import CTInvarianceLib as cti; cti.CTVolume, cti.read_volume, cti.find_pairs",
-        "import CTInvarianceLib.cli as cli; cli._parser()",
-        "import CTInvarianceLib.config, CTInvarianceLib.protocol, CTInvarianceLib.errors",
-        "import CTInvarianceLib.manifest, CTInvarianceLib.worker, CTInvarianceLib.jobs",
-        "import CTInvarianceLib.pairs, CTInvarianceLib.partition",
+        "import CTInvarianceLib.app.cli as cli; cli._parser()",
+        "import CTInvarianceLib.base, CTInvarianceLib.config, CTInvarianceLib.volumes",
+        "import CTInvarianceLib.worker, CTInvarianceLib.worker.requests, CTInvarianceLib.phantoms",
+        "import CTInvarianceLib.sources, CTInvarianceLib.files, CTInvarianceLib.dicom",
     ],
 )
 def test_nothing_heavy_is_imported(statement):

@@ -10,7 +10,7 @@ pytest.importorskip("slicer", reason="slicer-core is not installed")
 import slicer
 from panel_bench import SIZE, SLICES, add_volume, ct, finish, panel_with
 
-from CTInvarianceLib.errors import CTInvarianceError
+from CTInvarianceLib.base import CTInvarianceError
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def console(bench, tiny_spatial_models, tmp_path, monkeypatch):
 
 def test_denoise_blocks_and_returns_the_node(console, tiny_spatial_models):
     import CTInvarianceLib as cti
-    from CTInvarianceLib.volume import CTVolume
+    from CTInvarianceLib.volumes import CTVolume
 
     _, logic = console
     volume = add_volume()
@@ -44,7 +44,7 @@ def test_simulate_low_dose(console):
 def test_sample_at_a_point(console):
     _, logic = console
     volume = add_volume()
-    from CTInvariancePanel.patch import ijkToWorld
+    from CTInvariancePanel.nodes import ijkToWorld
 
     center = ijkToWorld(volume, (40, 50, 2))
     result = logic.sampleInvariances(

@@ -69,7 +69,7 @@ def test_samples_come_back_as_nodes_at_their_place(panel):
 
 def test_the_library_draws_the_same(panel, tiny_spatial_models):
     import CTInvarianceLib as cti
-    from CTInvarianceLib.view import Region
+    from CTInvarianceLib.volumes import Region
 
     bench, widget = panel
     volume = add_volume()
@@ -188,7 +188,7 @@ def test_screenshots_are_of_this_panel():
 
 
 def test_setup_names_the_device_and_what_is_missing(panel, monkeypatch):
-    from CTInvariancePanel import install
+    from CTInvariancePanel.setup import install
 
     bench, widget = panel
     setup = widget.panel.setup

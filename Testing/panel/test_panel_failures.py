@@ -107,10 +107,10 @@ def test_leaving_ends_the_worker_and_removes_the_scratch_folder(
 def test_a_worker_that_does_not_listen_is_terminated(panel, monkeypatch):
     bench, widget = panel
     section, job = busy(bench, widget)
-    monkeypatch.setattr("CTInvariancePanel.process.ASK_MS", 200)
+    monkeypatch.setattr("CTInvariancePanel.jobs.process.ASK_MS", 200)
     pid = widget.logic.jobs.process.pid
     os.kill(pid, signal.SIGSTOP)  # it hears nothing now
-    monkeypatch.setattr("CTInvariancePanel.process.TERMINATE_MS", 200)
+    monkeypatch.setattr("CTInvariancePanel.jobs.process.TERMINATE_MS", 200)
     bench.click(section.ui.cancelButton)
     finish(bench, job, 10)
     assert job.state == "cancelled"
@@ -173,7 +173,7 @@ def test_a_patch_at_the_border_is_moved_inside(panel):
     volume = add_volume()
     section = explore(bench, widget, volume)
     crosshair = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLCrosshairNode")
-    from CTInvariancePanel.patch import ijkToWorld
+    from CTInvariancePanel.nodes import ijkToWorld
 
     crosshair.SetCursorPositionRAS(ijkToWorld(volume, (0, 95, 1)))
     bench.click(section.ui.crosshairButton)

@@ -1,1 +1,15 @@
-"""The panel's sections, from top to bottom, one file each."""
+"""The parts of the panel that fold."""
+
+from .data import DataSection
+from .explore import ExploreSection
+from .log import LogSection
+from .results import ResultsSection
+from .setup import SetupSection
+
+__all__ = [
+    "DataSection",
+    "ExploreSection",
+    "LogSection",
+    "ResultsSection",
+    "SetupSection",
+]

@@ -8,11 +8,10 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from CTInvarianceLib.errors import DataError
+from CTInvarianceLib.base import DataError
 
-from .. import database
-from ..rows import PatientRow, SeriesRow
-from ..steps import Stepper
+from ..dicom import PatientRow, SeriesRow, database
+from ..jobs import Stepper
 from .section import Section
 
 _NAME, _DOSE, _SLICES, _SPLIT = range(4)

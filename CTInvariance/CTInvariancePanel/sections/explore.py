@@ -10,13 +10,13 @@ import slicer
 import vtk
 from slicer.i18n import tr as _
 
-from CTInvarianceLib.errors import CTInvarianceError, VolumeError
+from CTInvarianceLib.base import CTInvarianceError, VolumeError
 
-from .. import modelsets, volumes, words
-from ..job import DONE, FAILED, timeLeft
-from ..patch import Patch
-from ..patchroi import PatchROI
-from ..volumes import factsOf
+from .. import words
+from ..jobs import DONE, FAILED, timeLeft
+from ..nodes import Patch, factsOf, volumes
+from ..setup import modelsets
+from ..views import PatchROI
 from .section import Section
 
 _DOMAINS = (("low", _("low dose")), ("full", _("full dose")))

@@ -8,8 +8,8 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from .. import layout, samples
-from ..volumes import factsOf
+from ..nodes import factsOf, samples
+from ..views import layout
 from .section import Section
 
 

@@ -3,18 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any, Protocol
 
 import ctk
 import qt
 import slicer
 from slicer.i18n import tr as _
 
-from CTInvarianceLib.errors import CTInvarianceError
-from CTInvarianceLib.protocol import Cancelled
+from CTInvarianceLib.base import Cancelled, CTInvarianceError
 
-if TYPE_CHECKING:
-    from ..panel import Panel
+
+class Panel(Protocol):
+    """What a section asks of the panel that it is part of.
+
+    Attributes:
+        logic: does the work.
+        parameters: what the panel is set to.
+        resources: the extension's Resources folder.
+        setup: section that knows whether everything is installed.
+        explore: section that follows jobs.
+        results: section that lists the samples.
+    """
+
+    logic: Any
+    parameters: Any
+    resources: Path
+    setup: Any
+    explore: Any
+    results: Any
+
+    def say(self, text: str) -> None:
+        """Tell what has been done."""
+
+    def showError(self, text: str) -> None:
+        """Tell what went wrong."""
+
+    def useVolume(self, node: Any) -> None:
+        """Make a volume the one that is explored, and show it."""
 
 
 class Section:

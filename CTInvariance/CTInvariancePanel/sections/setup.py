@@ -7,7 +7,7 @@ from typing import Any
 import slicer
 from slicer.i18n import tr as _
 
-from .. import install
+from ..setup import install
 from .section import Section
 
 

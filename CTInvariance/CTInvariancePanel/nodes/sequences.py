@@ -1,0 +1,60 @@
+"""Sequences of samples: their titles, and the browser through which one of them is seen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import slicer
+
+from .finding import nodesOf
+
+FRAMES_PER_SECOND = 10.0
+_LOGICS: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()  # outside the application
+
+
+def titleOf(inputName: str, facts: Mapping[str, Any], scene: Any) -> str:
+    """What the nodes of a draw are called, after its volume, denoiser and layer; slice and seed where that is taken."""
+    title = f"{facts.get('denoiser', 'denoiser')} layer {facts.get('layer', '?')}"
+    title = f"{inputName} · {title}" if inputName else title
+    if facts.get("domain") == "full":
+        title += " full dose"
+    detailed = f"{title} · slice {facts.get('slice', 0)} seed {facts.get('seed', 0)}"
+    numbered = (f"{detailed} ({number})" for number in range(2, 10_000))
+    taken = {node.GetName() for node in nodesOf("vtkMRMLSequenceNode", scene)}
+    return next(each for each in (title, detailed, *numbered) if f"{each} · samples" not in taken)
+
+
+def nameIndex(sequence: Any) -> None:
+    """Items are samples, numbered."""
+    sequence.SetIndexName("sample")
+    sequence.SetIndexUnit("")
+    sequence.SetIndexType(slicer.vtkMRMLSequenceNode.NumericIndex)
+
+
+def browse(sequence: Any, title: str) -> tuple[Any, Any]:
+    """A browser over a sequence in the scene, ready to play, and the volume node that shows its current item."""
+    scene = sequence.GetScene()
+    logic = _logicOf(scene)
+    browser = scene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", f"{title} · browser")
+    browser.SetAndObserveMasterSequenceNodeID(sequence.GetID())
+    browser.SetOverwriteProxyName(sequence, False)  # the name would change with every item
+    browser.SetSaveChanges(sequence, False)  # nobody paints into a sample
+    browser.SetPlaybackRateFps(FRAMES_PER_SECOND)
+    browser.SetPlaybackLooped(True)
+    logic.UpdateProxyNodesFromSequences(browser)
+    sample = browser.GetProxyNode(sequence)
+    sample.SetName(scene.GetUniqueNameByString(f"{title} · sample"))
+    return browser, sample
+
+
+def _logicOf(scene: Any) -> Any:
+    """The application's logic where it looks after this scene, else one of our own; two would disturb each other."""
+    module = getattr(getattr(slicer, "modules", None), "sequences", None)
+    if module is not None and module.logic().GetMRMLScene() is scene:
+        return module.logic()
+    if scene not in _LOGICS:
+        _LOGICS[scene] = slicer.vtkSlicerSequencesLogic()
+        _LOGICS[scene].SetMRMLScene(scene)
+    return _LOGICS[scene]

@@ -1,0 +1,7 @@
+"""The command line."""
+
+from .cli import main
+
+__all__ = [
+    "main",
+]

@@ -1,0 +1,184 @@
+"""The command line, `ctinvariance`: exit code 0 done, 2 bad input (one line says what), 130 cancelled."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from .. import __version__
+from ..base import Cancelled, CTInvarianceError
+from ..config import DOMAINS, PRESETS
+
+BAD_INPUT, CANCELLED = 2, 130
+_PACKAGE = __name__.partition(".")[0]
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """One line, like every other error."""
+        self.exit(BAD_INPUT, f"error: {message}. Try `{self.prog} --help`.\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    warnings.showwarning = _show_warning
+    # Threads that spin long while they wait slow torch down tenfold as soon as another program wants a core.
+    os.environ.setdefault("GOMP_SPINCOUNT", "30000")
+    options = _parser().parse_args(arguments)
+    try:
+        return _run(options)
+    except CTInvarianceError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except (KeyboardInterrupt, Cancelled):
+        print("cancelled; what was finished is kept", file=sys.stderr)
+        return CANCELLED
+    except BrokenPipeError:  # the reader of our output has left, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def _run(options: argparse.Namespace) -> int:
+    """One command, its exit code; it is imported here: nobody waits for numpy who asks for help, or for a worker."""
+    if options.command == "worker":
+        from ..worker import serve
+
+        serve(scratch=options.scratch, device=options.device)
+    from .commands import COMMANDS
+
+    return COMMANDS[options.command](options) or 0
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
+    """Our own warnings as one line; those of libraries are not for the person at the terminal."""
+    if category.__module__.startswith(_PACKAGE) or category is UserWarning:
+        print(f"warning: {' '.join(str(message).split())}", file=sys.stderr)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="ctinvariance", description="Shows what a CT denoising network ignores.")
+    parser.add_argument("--version", action="version", version=f"ctinvariance {__version__}")
+    sub = parser.add_subparsers(dest="command", required=True, metavar="command")
+
+    pairs = sub.add_parser("pairs", help="list patients, series and low/full-dose pairs")
+    pairs.add_argument("source", nargs="+", help="folders of DICOM or volume files, Slicer's DICOM database")
+    pairs.add_argument("--json", action="store_true", help="for machines")
+    pairs.add_argument("--seed", type=int, default=0, help="of the split that is shown (0)")
+
+    _add_store(sub)
+
+    simulate = sub.add_parser("simulate", help="low dose from full dose")
+    simulate.add_argument("volume")
+    simulate.add_argument("--dose", type=float, default=0.25, help="fraction of the original dose (0.25)")
+    simulate.add_argument("--seed", type=int, default=0)
+    simulate.add_argument("--out", required=True, help="file to write: .nrrd .nii.gz .mha")
+
+    phantom = sub.add_parser("phantom", help="write a data set of phantoms, DICOM pairs with known truth")
+    phantom.add_argument("--patients", type=int, default=6, help="(6)")
+    phantom.add_argument("--slices", type=int, default=4, help="of each patient, 3 mm apart (4)")
+    phantom.add_argument("--size", type=int, default=256, metavar="PIXELS", help="rows and columns (256)")
+    phantom.add_argument("--pixel-mm", type=float, default=1.5, metavar="MM", help="side of a pixel (1.5)")
+    phantom.add_argument(
+        "--dose", type=float, default=0.25, help="low dose as a fraction of full dose (0.25)"
+    )
+    phantom.add_argument(
+        "--kind", nargs="+", metavar="KIND", help="chest, abdomen, head; several in turn (all three)"
+    )
+    phantom.add_argument(
+        "--seed", type=int, default=0, help="of the first patient, the next has one more (0)"
+    )
+    phantom.add_argument("--out", required=True, help="folder to write")
+
+    train = sub.add_parser("train", help="train denoisers, embeddings and flows")
+    train.add_argument("--preset", choices=PRESETS, default=None, help="quick: minutes on a CPU")
+    train.add_argument("--config", help="TOML or JSON, on top of the preset")
+    train.add_argument(
+        "--data", required=True, help="folder of DICOM or volume files, Slicer's DICOM database"
+    )
+    train.add_argument("--out", required=True, help="folder of the model set")
+    train.add_argument("--resume", action="store_true", help="go on with the run in that folder")
+    _add_store_folder(train)
+
+    denoise = sub.add_parser("denoise", help="denoise a volume")
+    denoise.add_argument("volume")
+    _add_models(denoise)
+    denoise.add_argument("--out", required=True, help="file to write: .nrrd .nii.gz .mha")
+
+    _add_sample(sub)
+
+    evaluate = sub.add_parser("evaluate", help="measure denoisers, embeddings and layers on unseen patients")
+    evaluate.add_argument("--models", required=True)
+    evaluate.add_argument("--data", required=True)
+    evaluate.add_argument("--out", required=True, help="folder to write")
+    _add_store_folder(evaluate)
+
+    models = sub.add_parser("models", help="what model sets there are")
+    models.add_argument("action", choices=("list", "show", "delete"))
+    models.add_argument("folder", help="list: a folder of model sets; show, delete: one model set")
+
+    demo = sub.add_parser("demo", help="the whole method on phantoms, from nothing, in minutes")
+    demo.add_argument("--out", default="demo")
+    demo.add_argument("--fresh", action="store_true", help="start over instead of going on")
+
+    worker = sub.add_parser("worker", help="the process behind the panel: JSON lines in and out")
+    worker.add_argument("--scratch", metavar="FOLDER", help="a folder ctinvariance-… to remove at the end")
+    worker.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
+    return parser
+
+
+def _add_store(sub: Any) -> None:
+    store: argparse.ArgumentParser = sub.add_parser(
+        "store", help="series converted for training: build, list, delete"
+    )
+    store.add_argument("action", choices=("build", "list", "delete"))
+    store.add_argument("what", nargs="*", help="build: a source, as for pairs; delete: patients")
+    store.add_argument("--all", action="store_true", help="delete everything")
+    store.add_argument("--dose", type=float, default=0.25, help="build: of simulated low dose (0.25)")
+    store.add_argument("--seed", type=int, default=0, help="build: of its noise, as of the training run (0)")
+    _add_store_folder(store)
+
+
+def _add_store_folder(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--store", metavar="FOLDER", help="of converted series (the user's cache)")
+
+
+def _add_sample(sub: Any) -> None:
+    sample: argparse.ArgumentParser = sub.add_parser(
+        "sample", help="sample images that a layer cannot tell apart"
+    )
+    sample.add_argument("volume")
+    _add_models(sample)
+    sample.add_argument("--layer", required=True)
+    sample.add_argument("--domain", choices=DOMAINS, default="low")
+    sample.add_argument("--slice", type=int, default=None, help="index of the (first) slice (the middle)")
+    sample.add_argument("--slices", type=int, default=1, metavar="COUNT", help="a slab of so many slices (1)")
+    sample.add_argument(
+        "--center", type=int, nargs=2, metavar=("ROW", "COLUMN"), help="of the patch (image centre)"
+    )
+    sample.add_argument(
+        "--size",
+        type=int,
+        nargs="+",
+        metavar="PIXELS",
+        help="sides of the patch, or ROWS COLUMNS (what the models were trained on); spatial embeddings only",
+    )
+    sample.add_argument("--whole", action="store_true", help="whole slices; spatial embeddings only")
+    sample.add_argument(
+        "--tile", type=int, metavar="PIXELS", help="work in tiles, where memory is short; same result"
+    )
+    sample.add_argument("-n", type=int, default=250, help="number of samples (250)")
+    sample.add_argument("--seed", type=int, default=0)
+    sample.add_argument("--out", required=True, help="folder to write")
+
+
+def _add_models(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--models", required=True, help="folder of a model set, made by train")
+    parser.add_argument("--denoiser", required=True, help="chen, yang or another one of the model set")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,162 @@
+"""The whole method from nothing: phantoms → pairs → quick preset → samples → montages and table.
+
+Needs no file from anywhere: the phantoms are generated, the one real CT image comes with pydicom.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..base import Event, OnEvent, Reporter, writing
+from ..config import DOMAINS, preset
+from ..files import read_volume
+from ..report import draw_montage, table, write_samples
+from ..sources import find_pairs, read_pair
+from ..volumes import CTVolume, Place
+
+if TYPE_CHECKING:
+    from ..models import Models
+
+_PATIENTS, _SLICES, _SAMPLES, _SEED = 12, 4, 250, 0
+_PHANTOMS_UNTIL, _TRAINING_UNTIL = 0.01, 0.84  # shares of the demo's time
+_FOLDERS = ("phantoms", "phantoms.unfinished", "models", "samples", "montages")
+
+
+@dataclass(frozen=True)
+class DemoSummary:
+    """Where the demo left what, and its tables for the terminal."""
+
+    pictures: Path
+    table: Path
+    tables: dict[str, list[dict[str, Any]]]
+
+
+@dataclass(frozen=True)
+class _Case:
+    """A patch to ask about, in a volume that may have a full-dose partner."""
+
+    name: str
+    place: Place
+    volume: CTVolume
+    full_dose: CTVolume | None
+    domains: tuple[str, ...]
+
+
+def run_demo(
+    out: Path, *, fresh: bool, on_event: OnEvent, should_stop: Callable[[], bool] = lambda: False
+) -> DemoSummary:
+    """Run everything below `out`; what an earlier demo finished there is used again unless `fresh`."""
+    from ..phantoms import phantom_source, write_phantoms
+    from ..report import evaluate
+    from ..training import train
+
+    if fresh:
+        for name in _FOLDERS:
+            shutil.rmtree(out / name, ignore_errors=True)
+    total = _Total(on_event)
+    phantoms, runs = out / "phantoms", out / "models"
+    data = phantom_source(phantoms)
+    if not data.is_dir():
+        report = Reporter(total.part(0, _PHANTOMS_UNTIL), {"phantoms": 1.0}, should_stop=should_stop)
+        unfinished = out / "phantoms.unfinished"
+        shutil.rmtree(unfinished, ignore_errors=True)
+        write_phantoms(
+            unfinished,
+            patients=_PATIENTS,
+            slices=_SLICES,
+            seed=_SEED,
+            progress=lambda fraction: report.progress("phantoms", fraction),
+        )
+        shutil.rmtree(phantoms, ignore_errors=True)
+        unfinished.rename(phantoms)
+    listener = total.part(_PHANTOMS_UNTIL, _TRAINING_UNTIL)
+    models = train(preset("quick"), data, runs, on_event=listener, should_stop=should_stop)
+    cases = _cases(data, models)
+    plan = {f"samples of {case.name}, {name}": 2.0 for case in cases for name in models.denoisers}
+    report = Reporter(total.part(_TRAINING_UNTIL, 1), {**plan, "evaluation": 3.0}, should_stop=should_stop)
+    rows = []
+    for case in cases:
+        for name in models.denoisers:
+            rows += _sample_layers(models, case, name, out)
+            report.progress(f"samples of {case.name}, {name}", 1.0)
+    tables = evaluate(models, data, progress=lambda fraction: report.progress("evaluation", fraction))
+    with writing(out / "table.json") as part:
+        part.write_text(json.dumps({"samples": rows, **tables}, indent=1), "utf-8")
+    shown = {"denoising": tables["denoising"], "embedding": tables["embedding"], "samples": rows}
+    return DemoSummary(out / "montages", out / "table.json", shown)
+
+
+def _cases(data: Path, models: Models) -> list[_Case]:
+    """A chest phantom that no network has seen, and the real CT image that comes with pydicom."""
+    from pydicom.data import get_testdata_file
+
+    size = models.config.embedding.patch_size
+    unseen = models.manifest["patients"]["validation"]
+    patient = next((name for name in unseen if name.endswith("chest")), unseen[0])
+    pair = next(pair for pair in find_pairs(data) if pair.patient_id == patient)
+    low, full = read_pair(pair)
+    assert low is not None, "every phantom has both doses"
+    _, rows, columns = low.shape
+    centre = (rows // 2, columns // 3)  # outline, ribs, a lung, and the spine at the edge
+    real = read_volume(str(get_testdata_file("CT_small.dcm")))
+    return [
+        _Case("phantom", Place.choose(low, (size, size), centre=centre), low, full, DOMAINS),
+        _Case("CT_small", Place.choose(real, (size, size)), real, None, ("low",)),
+    ]
+
+
+def _sample_layers(models: Models, case: _Case, name: str, out: Path) -> list[dict[str, Any]]:
+    """Sample every layer of a denoiser at a patch; files, one montage a domain, and rows for the table."""
+    rows = []
+    embedding, geometry = models.embedding("low").module, case.place.cut(case.volume)
+    seen, region = case.place.seen(case.volume, alone=embedding.fixed_size)
+    full = None
+    if case.full_dose is not None:
+        full = case.place.seen(case.full_dose, alone=embedding.fixed_size)[0][0]
+    origin = {"volume": case.name, **case.place.to_dict(), "embedding": embedding.kind}
+    for domain in case.domains:
+        montage = []
+        for layer in models.layers(name):
+            samples = models.sample(seen[0], name, layer, _SAMPLES, domain, full_dose_hu=full, region=region)
+            folder = out / "samples" / f"{case.name}-{name}-{layer}-{domain}"
+            write_samples([samples], geometry, folder, denoiser=name, **origin)
+            montage.append((f"layer {layer}", samples))
+            numbers = table([samples], denoiser=name)
+            rows.append(
+                {
+                    "image": case.name,
+                    **{key: numbers[key] for key in ("denoiser", "layer", "domain")},
+                    "R": numbers["consistency"]["mean"],
+                    "floor": samples.floor,
+                    "ceiling": samples.ceiling,
+                    "std_hu": numbers["hu"]["std_mean"],
+                }
+            )
+        title = f"{case.name}: {name}, {domain}-dose domain"
+        draw_montage(montage, out / "montages" / f"{case.name}-{name}-{domain}.png", title=title)
+    return rows
+
+
+class _Total:
+    """Joins the progress of consecutive jobs into one, with the time left for all of them."""
+
+    def __init__(self, on_event: OnEvent) -> None:
+        self._on_event, self._start = on_event, time.monotonic()
+
+    def part(self, first: float, last: float) -> OnEvent:
+        """A listener for a job that fills the demo's time from `first` to `last`, fractions of the whole."""
+
+        def listen(event: Event) -> None:
+            if event["event"] == "progress":
+                fraction = first + (last - first) * event["fraction"]
+                left = (time.monotonic() - self._start) * (1 - fraction) / max(fraction, 1e-3)
+                event = {**event, "fraction": fraction, "eta_s": round(left, 1) if fraction > 0.01 else None}
+            self._on_event(event)
+
+        return listen

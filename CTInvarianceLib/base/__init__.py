@@ -1,0 +1,46 @@
+"""What everything may use: errors, events, files that appear whole; nothing but the standard library."""
+
+from .atomic import whole_file, writing
+from .cache_folders import index_file, store_folder
+from .errors import (
+    ConfigError,
+    CTInvarianceError,
+    DataError,
+    DicomError,
+    GeometryWarning,
+    LayerError,
+    ModelsError,
+    PairingWarning,
+    VolumeError,
+    WeightsError,
+)
+from .events import VERSION, Cancelled, Event, OnEvent, Progress, Reporter, part, unheard
+from .paths import PathLike, as_paths, files_under
+
+__all__ = [
+    "VERSION",
+    "CTInvarianceError",
+    "Cancelled",
+    "ConfigError",
+    "DataError",
+    "DicomError",
+    "Event",
+    "GeometryWarning",
+    "LayerError",
+    "ModelsError",
+    "OnEvent",
+    "PairingWarning",
+    "PathLike",
+    "Progress",
+    "Reporter",
+    "VolumeError",
+    "WeightsError",
+    "as_paths",
+    "files_under",
+    "index_file",
+    "part",
+    "store_folder",
+    "unheard",
+    "whole_file",
+    "writing",
+]

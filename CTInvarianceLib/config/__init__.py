@@ -1,0 +1,53 @@
+"""What a training run is told, and what a model set on disk says of itself; read without torch."""
+
+from .manifest import (
+    MANIFEST,
+    configuration,
+    delete_models,
+    denoiser_file,
+    embedding_file,
+    flow_file,
+    list_models,
+    read_manifest,
+    summary,
+    unrelated_file,
+    write_manifest,
+)
+from .settings import (
+    DOMAINS,
+    PRESETS,
+    Config,
+    DataConfig,
+    DenoiserConfig,
+    EmbeddingConfig,
+    config_from_dict,
+    customized,
+    from_plain,
+    preset,
+    read_config,
+)
+
+__all__ = [
+    "DOMAINS",
+    "MANIFEST",
+    "PRESETS",
+    "Config",
+    "DataConfig",
+    "DenoiserConfig",
+    "EmbeddingConfig",
+    "config_from_dict",
+    "configuration",
+    "customized",
+    "delete_models",
+    "denoiser_file",
+    "embedding_file",
+    "flow_file",
+    "from_plain",
+    "list_models",
+    "preset",
+    "read_config",
+    "read_manifest",
+    "summary",
+    "unrelated_file",
+    "write_manifest",
+]

@@ -1,0 +1,256 @@
+"""Series as memory-mapped arrays on disk: converted once, then any slice comes at the speed of memory.
+
+    STORE/<key>/hu.npy        (slices, rows, columns), HU, int16 or float32
+    STORE/<key>/series.json   who and where: ids, affine, what it was made from
+    STORE/.locks/<key>        held while the entry is made
+
+An entry appears whole or not at all: it is written under another name and renamed. The key is a digest of the files'
+paths, sizes and times, so that a changed series is another entry. Why NPY and not Zarr: docs/decisions/0010-store.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import warnings
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import __version__
+from ..base import DataError, GeometryWarning, Progress, VolumeError, part, store_folder, unheard
+from ..sources import CTSeries
+from ..volumes import CTVolume, open_hu
+
+_ARRAY, _FACTS, _LOCKS = "hu.npy", "series.json", ".locks"
+_FORMAT = 1
+_NOISE = 2  # version of the low-dose simulation: noise of another one is not the same
+_OVERHEAD = 4096  # bytes of an entry besides its values, about
+_HEADROOM = 1.02
+
+
+@dataclass(frozen=True)
+class StoredSeries:
+    """One entry.
+
+    Attributes:
+        folder: of the entry.
+        patient_id: see `CTSeries`; so are series_uid, study_uid, description, anatomy, kernel.
+        affine: rows of the 4x4 matrix, voxel to patient mm, LPS.
+        shape: slices, rows, columns.
+        dtype: "int16" or "float32".
+        files: what it was made from.
+        dose: of the original dose, for a simulated low dose; 1: the image as it was.
+        seed: of the simulated noise.
+        library: version that made it.
+    """
+
+    folder: Path
+    patient_id: str
+    series_uid: str
+    study_uid: str
+    description: str
+    anatomy: str
+    kernel: str
+    affine: list[list[float]]
+    shape: tuple[int, int, int]
+    dtype: str
+    files: list[str]
+    dose: float = 1.0
+    seed: int = 0
+    library: str = ""
+
+    @property
+    def size(self) -> int:
+        """Bytes on disk."""
+        return sum(each.stat().st_size for each in self.folder.iterdir())
+
+    @property
+    def hu(self) -> NDArray[Any]:
+        """(slices, rows, columns), HU, read-only, mapped from disk."""
+        return open_hu(self.folder / _ARRAY).view(np.ndarray)
+
+    def volume(self) -> CTVolume:
+        """The series as a volume."""
+        return CTVolume(self.hu, np.array(self.affine), str(self.folder))
+
+
+class Store:
+    """A folder of converted series; several processes may use and fill it at once.
+
+    Args:
+        folder: made when the first series is stored.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def entries(self) -> list[StoredSeries]:
+        """All whole entries, by patient, description and dose."""
+        if not self.folder.is_dir():
+            return []
+        found = [self._entry(each.name) for each in self.folder.iterdir() if not each.name.startswith(".")]
+        whole = [each for each in found if each]
+        return sorted(
+            whole, key=lambda each: (each.patient_id, each.description, -each.dose, each.folder.name)
+        )
+
+    def series(self, series: CTSeries, *, progress: Progress = unheard) -> StoredSeries:
+        """A series, converted if need be.
+
+        Raises:
+            VolumeError: see `CTSeries.read`.
+            DataError: the store cannot be written to, or the disk is full.
+        """
+
+        def make() -> tuple[CTVolume, dict[str, Any]]:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", GeometryWarning)  # the scan has named it already
+                return series.read(progress=progress), _facts(series)
+
+        return self._made(_key(series), make)
+
+    def low_dose(
+        self, series: CTSeries, dose: float, seed: int, *, device: str = "cpu", progress: Progress = unheard
+    ) -> StoredSeries:
+        """The simulated low dose of a series, made if need be; its noise depends on seed and series.
+
+        Args:
+            series: the full dose.
+            dose: fraction of it.
+            seed: of the run.
+            device: where to compute.
+            progress: gets the fraction that is done.
+
+        Raises:
+            as `series` and `simulate_low_dose`.
+        """
+
+        def make() -> tuple[CTVolume, dict[str, Any]]:
+            from ..low_dose import simulate_low_dose
+
+            volume = self.series(series, progress=part(progress, 0, 0.1)).volume()
+            low = simulate_low_dose(
+                volume, dose, seed=own_seed(series, seed), device=device, progress=part(progress, 0.1, 1)
+            )
+            kept = np.rint(low.hu).astype(np.int16) if volume.hu.dtype == np.int16 else low.hu
+            return low.with_hu(kept), {**_facts(series), "dose": dose, "seed": seed}
+
+        return self._made(_key(series, dose, seed), make)
+
+    def missing(self, series: CTSeries, dose: float, seed: int) -> int:
+        """Bytes that a series will take, about, and 0 where it is there; dose 1 and seed 0 for a series as it is."""
+        if self._entry(_key(series, dose, seed)):
+            return 0
+        return 2 * int(np.prod(series.shape)) + _OVERHEAD
+
+    def require_room(self, size: int) -> None:
+        """Raises DataError where the disk has no room for so many bytes."""
+        existing = next(each for each in (self.folder, *self.folder.absolute().parents) if each.exists())
+        free = shutil.disk_usage(existing).free
+        if size * _HEADROOM > free:
+            raise DataError(
+                f"the converted series take {size / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free",
+                where=self.folder,
+                hint="Choose a store on another disk, or delete what is not needed (`ctinvariance store`).",
+            )
+
+    def delete(self, entry: StoredSeries) -> None:
+        """Remove an entry; whoever has it mapped keeps it until they let go."""
+        with self._lock(entry.folder.name):
+            aside = entry.folder.with_name(f".gone-{entry.folder.name}")
+            entry.folder.rename(aside)  # gone at once for everybody, also if the removal is interrupted
+            shutil.rmtree(aside)
+
+    def _made(self, key: str, make: Callable[[], tuple[CTVolume, dict[str, Any]]]) -> StoredSeries:
+        if entry := self._entry(key):
+            return entry
+        try:
+            with self._lock(key):
+                return self._entry(key) or self._write(key, *make())
+        except OSError as error:
+            raise DataError(
+                f"the store cannot be written to ({error.strerror or error})",
+                where=self.folder,
+                hint="Free some space, or choose another folder for the store.",
+            ) from error
+
+    def _write(self, key: str, volume: CTVolume, facts: dict[str, Any]) -> StoredSeries:
+        """Write the entry and give it its name; called by whoever holds its lock."""
+        target, unfinished = self.folder / key, self.folder / f".{key}"
+        for remains in (target, unfinished):  # of an interrupted or damaged one
+            shutil.rmtree(remains, ignore_errors=True)
+        unfinished.mkdir(parents=True)
+        with (unfinished / _ARRAY).open("wb") as file:
+            np.save(file, volume.hu, allow_pickle=False)
+            _to_disk(file)
+        facts |= {"affine": volume.affine.tolist(), "shape": volume.shape, "dtype": str(volume.hu.dtype)}
+        with (unfinished / _FACTS).open("w", encoding="utf-8") as text:
+            json.dump({"format": _FORMAT, "library": __version__, **facts}, text, indent=1)
+            _to_disk(text)
+        unfinished.rename(target)
+        entry = self._entry(key)
+        if entry is None:
+            raise DataError("what was just written cannot be read", where=target, hint="Check the disk.")
+        return entry
+
+    def _entry(self, key: str) -> StoredSeries | None:
+        """The entry if it is whole."""
+        folder = self.folder / key
+        try:
+            facts = json.loads((folder / _FACTS).read_text("utf-8"))
+            if facts.pop("format") != _FORMAT:
+                return None
+            entry = StoredSeries(folder, **{**facts, "shape": tuple(facts["shape"])})
+            hu = open_hu(folder / _ARRAY)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, VolumeError):
+            return None
+        return entry if (hu.shape, str(hu.dtype)) == (entry.shape, entry.dtype) else None
+
+    def _lock(self, key: str) -> Any:
+        """Held by one process at a time; given back by the system when a process dies."""
+        from filelock import FileLock
+
+        folder = self.folder / _LOCKS
+        folder.mkdir(parents=True, exist_ok=True)
+        return FileLock(folder / key)
+
+
+def store_at(folder: Path | str | None) -> Store:
+    """The store in a folder; None or "": the one in the user's cache."""
+    return Store(Path(folder or store_folder()))
+
+
+def own_seed(series: CTSeries, seed: int) -> int:
+    """A seed for the noise of one series: no two patients get the same noise, whatever else is in the data."""
+    digest = hashlib.sha256(f"{seed}/{series.patient_id}/{series.series_uid}/{series.description}".encode())
+    return int.from_bytes(digest.digest()[:6], "big")
+
+
+def _key(series: CTSeries, dose: float = 1.0, seed: int = 0) -> str:
+    """A digest of what decides an entry's content."""
+    stamps = [
+        (str(file.absolute()), found.st_size, found.st_mtime_ns)
+        for file in series.files
+        if (found := file.stat())
+    ]
+    noise = [] if dose == 1 else [dose, seed, _NOISE]
+    text = json.dumps([_FORMAT, series.patient_id, series.series_uid, stamps, noise])
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _facts(series: CTSeries) -> dict[str, Any]:
+    names = ("patient_id", "series_uid", "study_uid", "description", "anatomy", "kernel")
+    facts = {name: value for name, value in asdict(series).items() if name in names}
+    return {**facts, "files": [str(file.absolute()) for file in series.files]}
+
+
+def _to_disk(file: Any) -> None:
+    file.flush()
+    os.fsync(file.fileno())

@@ -1,0 +1,26 @@
+"""One DICOM file or series: tags, pixels and geometry, in and out."""
+
+from .attributes import SeriesHeader, dicom_uid
+from .decoding import missing_decoder
+from .geometry import ALIKE, slice_plane
+from .header import CT_IMAGE_STORAGE, DICOM_SUFFIXES, MULTI_FRAME_CT, DicomHeader, read_header
+from .reading import read_dicom, read_slices
+from .slice_order import order_slices
+from .writing import write_dicom_series
+
+__all__ = [
+    "ALIKE",
+    "CT_IMAGE_STORAGE",
+    "DICOM_SUFFIXES",
+    "MULTI_FRAME_CT",
+    "DicomHeader",
+    "SeriesHeader",
+    "dicom_uid",
+    "missing_decoder",
+    "order_slices",
+    "read_dicom",
+    "read_header",
+    "read_slices",
+    "slice_plane",
+    "write_dicom_series",
+]

@@ -1,0 +1,208 @@
+"""What one DICOM file says about itself, as plain values."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..base import DicomError
+from .elements import BIG_ENDIAN, DEFLATED, IMPLICIT, quietly, read_tags, texts_of, values_of
+
+CT_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.2"
+MULTI_FRAME_CT = ("1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2")  # enhanced, legacy converted
+UNCOMPRESSED = (IMPLICIT, "1.2.840.10008.1.2.1", BIG_ENDIAN)
+"""Transfer syntaxes whose pixels lie in the file as they are: implicit, explicit, and explicit big endian."""
+
+_DICOMDIR = "1.2.840.10008.1.3.10"
+DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
+_TAGS = [
+    "SOPClassUID", "SOPInstanceUID", "Modality", "ImageType", "PatientID", "StudyInstanceUID",
+    "SeriesInstanceUID", "StudyDescription", "SeriesDescription", "BodyPartExamined", "ConvolutionKernel",
+    "SamplesPerPixel", "PhotometricInterpretation", "NumberOfFrames", "Rows", "Columns", "BitsAllocated",
+    "PixelSpacing", "ImageOrientationPatient", "ImagePositionPatient", "SliceThickness", "SpacingBetweenSlices",
+    "BitsStored", "PixelRepresentation", "RescaleSlope", "RescaleIntercept", "RescaleType",
+    "PixelPaddingValue", "PixelPaddingRangeLimit",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class DicomHeader:
+    """The tags that decide what a file is and where its slice lies; missing text is "", missing numbers are ().
+
+    Attributes:
+        path: the file.
+        syntax: transfer syntax UID, how the pixels are compressed.
+        instance_uid: SOPInstanceUID, the image's own.
+        description: SeriesDescription.
+        body_part: BodyPartExamined.
+        kernel: ConvolutionKernel; several values joined by ", ".
+        localizer: whether ImageType says so.
+        colour: whether a pixel has several samples.
+        size: Rows, Columns.
+        spacing: PixelSpacing, mm: distance of rows, distance of columns.
+        orientation: ImageOrientationPatient, direction cosines.
+        position: ImagePositionPatient, mm, LPS.
+        thickness: extent across the slice, mm: SliceThickness, else SpacingBetweenSlices, else 1.
+        truncated: whether the file ends before its uncompressed pixels do.
+        pixels_at: byte of the file at which the element of the pixels begins; 0 where that is not known.
+        bits: BitsAllocated, BitsStored.
+        signed: PixelRepresentation, whether stored values have a sign; None where it does not say.
+        rescale: RescaleSlope, RescaleIntercept: HU = slope · stored + intercept.
+        unit: RescaleType, what the rescaled values are.
+        padding: PixelPaddingValue and, where there is one, PixelPaddingRangeLimit.
+    """
+
+    path: Path
+    modality: str = ""
+    sop_class: str = ""
+    syntax: str = ""
+    instance_uid: str = ""
+    patient_id: str = ""
+    study_uid: str = ""
+    series_uid: str = ""
+    study_description: str = ""
+    description: str = ""
+    body_part: str = ""
+    kernel: str = ""
+    localizer: bool = False
+    frames: int = 1
+    colour: bool = False
+    size: tuple[float, ...] = ()
+    spacing: tuple[float, ...] = ()
+    orientation: tuple[float, ...] = ()
+    position: tuple[float, ...] = ()
+    thickness: float = 1.0
+    truncated: bool = False
+    pixels_at: int = 0
+    bits: tuple[float, ...] = ()
+    signed: bool | None = None
+    rescale: tuple[float, ...] = ()
+    unit: str = ""
+    padding: tuple[float, ...] = ()
+
+
+def read_header(path: Path) -> DicomHeader | None:
+    """The header of a DICOM file; None where the file is something else or only an index of others.
+
+    Raises:
+        DicomError: a file that starts like DICOM, or is named so, but cannot be read.
+    """
+    from pydicom.errors import InvalidDicomError
+
+    try:
+        dataset, pixels_at, length = read_tags(path, _TAGS)
+        with quietly():
+            if _stored_as(dataset) == _DICOMDIR:
+                return None
+            header = header_of(path, dataset, pixels_at=pixels_at, room=length - pixels_at)
+            whole = _whole(header, dataset)
+    except InvalidDicomError as error:
+        if path.suffix.lower() not in DICOM_SUFFIXES:
+            return None
+        raise DicomError(
+            "not a DICOM file, though its name says so", where=path, hint="Copy or export it again."
+        ) from error
+    except OSError as error:
+        raise DicomError(
+            f"cannot be read ({error.strerror or error})",
+            where=path,
+            hint="Check the disk and its permissions.",
+        ) from error
+    except Exception as error:  # pydicom raises nearly everything on damaged bytes
+        raise DicomError(
+            "the DICOM header is truncated or damaged", where=path, hint=f"Copy or export it again ({error})."
+        ) from error
+    if not whole:
+        raise DicomError("the DICOM header is truncated", where=path, hint="Copy or export it again.")
+    return header
+
+
+def _element_bytes(syntax: str) -> int:
+    """Bytes of an element before its value: tag and length, and if it is explicit the type. Source: PS3.5, 7.1."""
+    return 8 if syntax == UNCOMPRESSED[0] else 12
+
+
+def header_of(path: Path, dataset: Any, *, pixels_at: int = 0, room: int | None = None) -> DicomHeader:
+    """The header out of a dataset that pydicom has read.
+
+    Args:
+        path: the file.
+        dataset: of it.
+        pixels_at: the byte of the file at which its pixels begin, where that is known.
+        room: bytes of the file from the element of the pixels on, to know whether they are all there; None: they are.
+    """
+
+    def text(keyword: str, join: str = "\\") -> str:
+        return join.join(texts_of(dataset, keyword))
+
+    def numbers(keyword: str) -> tuple[float, ...]:
+        return _floats(texts_of, dataset, keyword)
+
+    def binary(keyword: str) -> tuple[float, ...]:
+        return _floats(values_of, dataset, keyword)
+
+    syntax = str(dataset.file_meta.get("TransferSyntaxUID", ""))
+    frames, samples = max(1, int(text("NumberOfFrames") or 1)), int((binary("SamplesPerPixel") or (1,))[0])
+    size = (*binary("Rows"), *binary("Columns"))
+    bits = (*binary("BitsAllocated"), *binary("BitsStored"))
+    needed = frames * samples * math.prod(size) * (bits or (0,))[0] / 8
+    representation, padding = binary("PixelRepresentation"), binary("PixelPaddingValue")
+    return DicomHeader(
+        path,
+        modality=text("Modality").upper(),
+        sop_class=text("SOPClassUID"),
+        syntax=syntax,
+        instance_uid=text("SOPInstanceUID"),
+        patient_id=text("PatientID"),
+        study_uid=text("StudyInstanceUID"),
+        series_uid=text("SeriesInstanceUID"),
+        study_description=text("StudyDescription"),
+        description=text("SeriesDescription"),
+        body_part=text("BodyPartExamined").upper(),
+        kernel=text("ConvolutionKernel", ", "),
+        localizer="LOCALIZER" in text("ImageType").upper(),
+        frames=frames,
+        colour=samples != 1
+        or not (text("PhotometricInterpretation") or "MONOCHROME").startswith("MONOCHROME"),
+        size=size,
+        spacing=numbers("PixelSpacing"),
+        orientation=numbers("ImageOrientationPatient"),
+        position=numbers("ImagePositionPatient"),
+        thickness=_thickness(numbers("SliceThickness"), numbers("SpacingBetweenSlices")),
+        truncated=room is not None and syntax in UNCOMPRESSED and room < needed + _element_bytes(syntax),
+        pixels_at=0 if syntax == DEFLATED or room == 0 else pixels_at,
+        bits=bits,
+        signed=bool(representation[0]) if representation else None,
+        rescale=(*numbers("RescaleSlope"), *numbers("RescaleIntercept")),
+        unit=text("RescaleType").upper(),
+        padding=padding and (*padding, *binary("PixelPaddingRangeLimit")),
+    )
+
+
+def _floats(read: Callable[[Any, str], list[Any]], dataset: Any, keyword: str) -> tuple[float, ...]:
+    """The numbers of a tag; () where it is missing, or damaged in any of the ways that pydicom dislikes."""
+    with contextlib.suppress(Exception):
+        return tuple(map(float, read(dataset, keyword)))
+    return ()
+
+
+def _thickness(*candidates: tuple[float, ...]) -> float:
+    for values in candidates:
+        if len(values) == 1 and 0 < abs(values[0]) < float("inf"):
+            return abs(values[0])
+    return 1.0
+
+
+def _whole(header: DicomHeader, dataset: Any) -> bool:
+    """Whether the header of a possible CT slice reaches Rows; pydicom reads a cut one without complaint."""
+    if CT_IMAGE_STORAGE in (_stored_as(dataset), header.sop_class) or not header.sop_class:
+        return bool(header.modality) and "Rows" in dataset
+    return True
+
+
+def _stored_as(dataset: Any) -> str:
+    return str(dataset.file_meta.get("MediaStorageSOPClassUID", ""))

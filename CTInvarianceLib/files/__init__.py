@@ -1,0 +1,16 @@
+"""Any file or folder to a `CTVolume`, and back."""
+
+from .reading import read_volume, volume_grid
+from .sequence import write_sequence
+from .suffixes import READABLE, volume_suffix, writable_suffix
+from .writing import write_volume
+
+__all__ = [
+    "READABLE",
+    "read_volume",
+    "volume_grid",
+    "volume_suffix",
+    "writable_suffix",
+    "write_sequence",
+    "write_volume",
+]

@@ -1,0 +1,141 @@
+"""Untrained networks as a configuration describes them: the one place that training and loading share."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from ..base import ConfigError, LayerError
+from ..config import Config, DenoiserConfig
+from ..denoisers import DENOISERS, representation, start_as_identity
+from ..embedding import Embedding, SpatialEmbedding, VectorEmbedding
+from ..flow import (
+    BlockPCA,
+    ConditionalFlow,
+    ConditionNetwork,
+    ConvolutionalFlow,
+    GridRegression,
+    LatentRegression,
+    LayerFlow,
+)
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+def build_denoiser(config: DenoiserConfig, *, seed: int = 0) -> nn.Module:
+    """The denoiser of the named architecture; raises ConfigError where there is none or its arguments do not fit."""
+    if config.architecture not in DENOISERS:
+        raise ConfigError(
+            "no denoiser of this name",
+            where=config.architecture,
+            hint=f"Choose one of {', '.join(DENOISERS)}.",
+        )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        try:
+            module: nn.Module = DENOISERS[config.architecture](**config.arguments)
+        except TypeError as error:
+            raise ConfigError(f"the arguments do not fit ({error})", where=config.architecture) from error
+    if config.start == "identity":
+        start_as_identity(module)
+    return for_convolutions(module)
+
+
+def build_embedding(config: Config) -> Embedding:
+    """The embedding of one domain."""
+    settings, guided = config.embedding, bool(config.embedding.guide)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        embedding: Embedding = (
+            VectorEmbedding(settings.patch_size, settings.latent_dim, settings.width, guided=guided)
+            if settings.kind == "vector"
+            else SpatialEmbedding(
+                settings.patch_size,
+                settings.factor,
+                settings.channels,
+                settings.width,
+                settings.blocks,
+                guided=guided,
+            )
+        )
+    return for_convolutions(embedding)
+
+
+def build_flow(config: Config, denoiser: nn.Module, layer: str) -> LayerFlow:
+    """The flow of one layer: stem and regression for the shape of its z, and a flow for the embedding's latents.
+
+    Raises:
+        LayerError: no such layer, or its maps do not fit the latent's grid.
+    """
+    size = config.embedding.patch_size
+    reference = next(denoiser.parameters(), torch.empty(0))
+    with torch.no_grad():
+        z = representation(denoiser, reference.new_zeros(1, 1, size, size), layer)
+    build = _vector_flow if config.embedding.kind == "vector" else _grid_flow
+    return for_convolutions(build(config, z, layer))
+
+
+_VECTOR_BLOCK = 8  # cells of z
+
+
+def _vector_flow(config: Config, z: Tensor, layer: str) -> LayerFlow:
+    settings, latent_dim = config.flow, config.embedding.latent_dim
+    stem = BlockPCA(z.shape[1], settings.components, _VECTOR_BLOCK)
+    grid = (z.shape[2] // _VECTOR_BLOCK, z.shape[3] // _VECTOR_BLOCK)
+    regression = LatentRegression(min(settings.regressed, stem.components), grid, latent_dim)
+    network = ConditionNetwork(
+        stem.components, grid, settings.condition_dim, settings.condition_width, seed=config.seed
+    )
+    flow = ConditionalFlow(
+        latent_dim,
+        settings.condition_dim,
+        settings.blocks,
+        settings.hidden,
+        condition_network=network,
+        seed=config.seed,
+    )
+    return LayerFlow(stem, regression, flow)
+
+
+def _grid_flow(config: Config, z: Tensor, layer: str) -> LayerFlow:
+    settings, factor, size = config.flow, config.embedding.factor, config.embedding.patch_size
+    stride = size // z.shape[-1]
+    if z.shape[2:] != (size // stride, size // stride) or (factor % stride and stride % factor):
+        raise LayerError(
+            f"maps of {z.shape[2]}×{z.shape[3]} cells for {size}×{size} pixels do not fit cells of {factor} pixels",
+            where=repr(layer),
+            hint="Choose another layer, or another factor of the embedding.",
+        )
+    block = max(1, factor // stride)
+    stem = BlockPCA(z.shape[1], min(settings.components, z.shape[1] * block**2), block)
+    channels = config.embedding.channels
+    regression = GridRegression(min(settings.regressed, stem.components), channels, settings.neighbourhood)
+    flow = ConvolutionalFlow(
+        channels,
+        stem.components,
+        settings.levels,
+        settings.blocks,
+        settings.hidden,
+        condition_width=settings.condition_width,
+        seed=config.seed,
+    )
+    if stride > factor * flow.multiple:
+        raise LayerError(
+            f"a cell of this layer's maps has {stride} pixels, the coarsest scale of the flow {factor * flow.multiple}",
+            where=repr(layer),
+            hint="Choose another layer, or more levels of the flow.",
+        )
+    if size // factor % flow.multiple:
+        raise ConfigError(
+            f"a patch of {size} pixels does not fit a flow of {settings.levels} levels",
+            hint=f"Take a multiple of {factor * flow.multiple} pixels, or fewer levels.",
+        )
+    return LayerFlow(stem, regression, flow, enlarge=max(1, stride // factor))
+
+
+def for_convolutions(module: Network) -> Network:
+    """The same module with its kernels stored channels last: up to 1.8 times as fast on CPUs."""
+    module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return module

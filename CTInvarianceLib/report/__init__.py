@@ -1,0 +1,21 @@
+"""What people look at: tables, pictures, files."""
+
+from .evaluation import evaluate, rmse_hu, shrink_and_enlarge
+from .fidelity import at_half_nyquist, edge_transfer, spectrum_kept, tissue_rmse
+from .montage import draw_montage
+from .page import write_report
+from .sample_files import table, write_samples
+
+__all__ = [
+    "at_half_nyquist",
+    "draw_montage",
+    "edge_transfer",
+    "evaluate",
+    "rmse_hu",
+    "shrink_and_enlarge",
+    "spectrum_kept",
+    "table",
+    "tissue_rmse",
+    "write_report",
+    "write_samples",
+]

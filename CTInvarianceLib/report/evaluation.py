@@ -1,0 +1,169 @@
+"""How good the denoisers and embeddings are, and how far their layers' samples can be trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..base import DataError, Progress, part, unheard
+from ..config import DOMAINS
+from ..data import Data, Patches, as_pairs, load_patients, store_at
+from ..models import Models
+from ..sampling import TrainedLayer, draw
+from ..sources import SeriesPair
+from ..tensors import denormalize
+from ..training import kl_divergence
+from ..trust import consistency
+from ..volumes import Region
+from .montage import ct_window
+
+_PATCHES = 64
+_TRUSTED_PATCHES = 3
+_SAMPLES = 12
+_READING_SHARE = 0.2  # of the time
+
+Row = dict[str, Any]
+
+
+@torch.inference_mode()
+def evaluate(
+    models: Models,
+    data: Data,
+    *,
+    seed: int = 0,
+    store: Path | str | None = None,
+    progress: Progress = unheard,
+) -> dict[str, list[Row]]:
+    """Tables over patients that the models were not trained on: those of the test part, where there is one.
+
+    Args:
+        models: a trained set.
+        data: a source for `find_pairs`, or pairs; training patients in it are left out.
+        seed: of the patches and samples.
+        store: folder of converted series; None: `places.store_folder()`.
+        progress: gets the fraction that is done.
+
+    Returns:
+        "denoising": RMSE (HU), PSNR (dB) and SSIM of every denoiser, and of the low dose as it is, against
+        the full dose. "embedding": RMSE (HU) of D(E(·)) per domain, beside that of the image shrunk to as many
+        numbers and enlarged again, numbers per pixel, and KL divergence. "layers": consistency R of every layer's
+        samples, and of samples drawn with another patch's z, the control: from about 0.7 to 1.
+
+    Raises:
+        DataError: nothing but training patients.
+    """
+    unseen = _unseen(as_pairs(data), models.manifest.get("patients", {}))
+    read = part(progress, 0, _READING_SHARE)
+    config = models.config
+    loaded = load_patients(unseen, config.data, seed=config.seed, store=store_at(store), progress=read)
+    low, full = Patches(loaded).draw(_PATCHES, config.embedding.patch_size, seed=seed)
+    layers = [(n, la, d) for n in models.denoisers for la in models.layers(n) for d in DOMAINS]
+    tables: dict[str, list[Row]] = {
+        "denoising": _denoising(models, low, full),
+        "embedding": [_embedding(models, domain, low, full) for domain in DOMAINS],
+        "layers": [],
+    }
+    for number, (name, layer, domain) in enumerate(layers):
+        row = _layer(models.trained_layer(name, layer, domain), low, full, seed)
+        tables["layers"].append({"denoiser": name, **row})
+        progress(_READING_SHARE + (1 - _READING_SHARE) * (number + 1) / len(layers))
+    return tables
+
+
+def _unseen(pairs: Sequence[SeriesPair], split: Mapping[str, Sequence[str]]) -> list[SeriesPair]:
+    """Pairs of patients that nothing was trained on; none of those it was chosen by either, if others are left."""
+    unseen = [pair for pair in pairs if pair.patient_id not in split.get("training", ())]
+    if not unseen:
+        raise DataError("every patient here was trained on", hint="Evaluate on other patients.")
+    return [pair for pair in unseen if pair.patient_id not in split.get("validation", ())] or unseen
+
+
+def _denoising(models: Models, low: Tensor, full: Tensor) -> list[Row]:
+    rows = [{"denoiser": "none (low dose)", **image_quality(low, full)}]
+    for name in models.denoisers:
+        denoised = models.denoiser(name)(low.to(models.device)).cpu()
+        rows.append({"denoiser": name, **image_quality(denoised, full)})
+    return rows
+
+
+def image_quality(images: Tensor, truth: Tensor) -> Row:
+    """RMSE in HU; PSNR in dB and SSIM in a CT window scaled to 0–1; mean over normalised images (N, 1, H, W)."""
+    from monai.metrics import PSNRMetric, SSIMMetric
+
+    hu, true_hu = denormalize(images), denormalize(truth)
+    centre, width = ct_window(true_hu.numpy())
+    windowed = [((x - centre) / width + 0.5).clamp(0, 1) for x in (hu, true_hu)]
+    return {
+        "rmse_hu": rmse_hu(images, truth),
+        "psnr_db": float(PSNRMetric(max_val=1.0)(*windowed).mean()),
+        "ssim": float(SSIMMetric(spatial_dims=2, data_range=1.0)(*windowed).mean()),
+    }
+
+
+def rmse_hu(a: Tensor, b: Tensor) -> float:
+    """Root of the mean squared difference of normalised images, HU."""
+    return float((denormalize(a) - denormalize(b)).square().mean().sqrt())
+
+
+def shrink_and_enlarge(images: Tensor, numbers: int) -> Tensor:
+    """Images (N, 1, H, W) shrunk to at least `numbers` pixels (area mean) and enlarged again (bicubic)."""
+    side = int(np.ceil(np.sqrt(numbers)))
+    small = F.interpolate(images, (side, side), mode="area")
+    return F.interpolate(small, images.shape[-2:], mode="bicubic", align_corners=False)
+
+
+def _embedding(models: Models, domain: str, low: Tensor, full: Tensor) -> Row:
+    module, x = models.embedding(domain).module, low if domain == "low" else full
+    posterior = module.encode(x.to(models.device))
+    guides: tuple[Tensor, ...] = ()
+    if module.guided:
+        guides = (models.denoiser(models.config.embedding.guide)(low.to(models.device)),)
+    decoded = module.decode(posterior.mean, *guides).cpu()
+    numbers = int(np.prod(module.latent_shape))
+    return {
+        "domain": domain,
+        "rmse_hu": rmse_hu(decoded, x),
+        "shrunk_rmse_hu": rmse_hu(shrink_and_enlarge(x, numbers), x),
+        "numbers_per_pixel": numbers / x[0].numel(),
+        "kl_nats_per_pixel": float(kl_divergence(posterior.mean, 2 * posterior.std.log()).mean())
+        / x[0].numel(),
+    }
+
+
+def _layer(trained: TrainedLayer, low: Tensor, full: Tensor, seed: int) -> Row:
+    """R of samples with the right z, and with the z of the next patch."""
+    right: list[float] = []
+    shuffled: list[float] = []
+    spread: list[float] = []
+    for i in range(_TRUSTED_PATCHES):
+        x = low[i : i + 2].to(trained.unrelated)
+        drawn = draw(trained, trained.view(x, Region.whole(x)), n=_SAMPLES, seeds=(seed, seed))
+        view = trained.view(x[:1], Region.whole(x))
+        own = (low if trained.domain == "low" else full)[i : i + 1].to(x)
+        images, others = drawn.images[:, :, None]
+        z = view.representation(trained.denoiser, trained.layer)
+        embedded = trained.embed(own, view)
+        for drawn_images, found in ((images, right), (others, shuffled)):
+            checked = consistency(
+                trained.denoiser,
+                trained.layer,
+                z=z,
+                images=drawn_images,
+                embedded=embedded,
+                unrelated=trained.unrelated,
+            )
+            found.append(checked.values.mean())
+        spread.append(float(denormalize(images).std(0).mean()))
+    return {
+        "layer": trained.layer,
+        "domain": trained.domain,
+        "consistency": float(np.mean(right)),
+        "consistency_shuffled": float(np.mean(shuffled)),
+        "std_hu": float(np.mean(spread)),
+    }

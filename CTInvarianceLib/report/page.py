@@ -1,0 +1,65 @@
+"""Tables of an evaluation as JSON for machines and as one HTML page for people."""
+
+from __future__ import annotations
+
+import html
+import json
+from pathlib import Path
+from typing import Any
+
+from .. import __version__
+from ..base import writing
+
+_EXPLAINED = {
+    "denoising": (
+        "Denoised against the full dose, on patches of unseen patients. RMSE in HU; PSNR (dB) and SSIM in a CT window."
+    ),
+    "embedding": "What the embedding loses: RMSE (HU) of D(E(image)), beside the image shrunk to as many numbers.",
+    "layers": (
+        "R: how far the samples' representation is from the patch's own. 0 or less: as faithful as the embedding "
+        "allows. 1: no better than an unrelated image. The control: samples drawn with another patch's z (shuffled) "
+        "must come out far above, from about 0.7 to 1; not quite 1, because the ceiling is measured on real "
+        "patches, which have noise and edges that decoded ones lack."
+    ),
+}
+_STYLE = (
+    "body{font:15px/1.5 system-ui,sans-serif;max-width:60em;margin:2em auto;padding:0 1em;color:#222}"
+    "table{border-collapse:collapse;margin:.5em 0 2em}th,td{padding:.25em .8em;border-bottom:1px solid #ddd;"
+    "text-align:right}th{border-bottom:2px solid #888}td:first-child,th:first-child{text-align:left}"
+    "p{color:#555}"
+)
+
+
+def write_report(tables: dict[str, list[dict[str, Any]]], folder: Path, **origin: str) -> None:
+    """Write `report.json` and `report.html` into a folder, which is made if need be."""
+    content = {"program": f"CTInvariance {__version__}", **origin, "tables": tables}
+    with writing(folder / "report.json") as part:
+        part.write_text(json.dumps(content, indent=1), "utf-8")
+    with writing(folder / "report.html") as part:
+        part.write_text(_page(tables, origin), "utf-8")
+
+
+def _page(tables: dict[str, list[dict[str, Any]]], origin: dict[str, str]) -> str:
+    facts = " · ".join(f"{html.escape(k)}: {html.escape(v)}" for k, v in origin.items())
+    sections = "".join(
+        f"<h2>{html.escape(name.capitalize())}</h2><p>{_EXPLAINED.get(name, '')}</p>{_table(rows)}"
+        for name, rows in tables.items()
+        if rows  # a model set without flows has no layers to tell of
+    )
+    return (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>CTInvariance report</title>'
+        f"<style>{_STYLE}</style><h1>CTInvariance report</h1><p>{facts}</p>{sections}"
+        f"<p>CTInvariance {__version__}</p></html>"
+    )
+
+
+def _table(rows: list[dict[str, Any]]) -> str:
+    head = "".join(f"<th>{html.escape(name.replace('_', ' '))}</th>" for name in rows[0])
+    body = "".join(
+        "<tr>" + "".join(f"<td>{_cell(value)}</td>" for value in row.values()) + "</tr>" for row in rows
+    )
+    return f"<table><tr>{head}</tr>{body}</table>"
+
+
+def _cell(value: object) -> str:
+    return f"{value:.3f}" if isinstance(value, float) else html.escape(str(value))

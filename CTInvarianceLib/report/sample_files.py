@@ -1,0 +1,101 @@
+"""What sampling leaves on disk: a sequence and two maps for Slicer, a picture and a table for people."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import __version__
+from ..base import writing
+from ..files import write_sequence, write_volume
+from ..volumes import CTVolume
+from .montage import draw_montage
+
+if TYPE_CHECKING:
+    from ..sampling import Samples
+
+_MOST_ROWS = 24  # of a picture
+
+
+def write_samples(
+    slab: Sequence[Samples], geometry: CTVolume, folder: Path, *, denoiser: str, **origin: Any
+) -> None:
+    """Write `samples.seq.nrrd`, `mean.nrrd`, `std.nrrd`, `montage.png` and `table.json`.
+
+    Args:
+        slab: what was sampled, slice by slice.
+        geometry: what was asked about as a volume of as many slices, at its place in the patient.
+        folder: made if need be.
+        denoiser: its name.
+        origin: what else the table is to say of where the samples come from; `slice`: index of the first one.
+
+    Raises:
+        VolumeError: the place cannot be written to.
+    """
+    count = range(len(slab[0].images))
+    volumes = [[samples.images[i] for samples in slab] for i in count]  # views, no copies
+    write_sequence(volumes, geometry, folder / "samples.seq.nrrd")
+    for name in ("mean", "std"):
+        maps = np.stack([getattr(samples, name) for samples in slab])
+        write_volume(geometry.with_hu(maps), folder / f"{name}.nrrd")
+    first = slab[0]
+    title = f"{denoiser}, layer {first.layer}, {first.domain}-dose domain"
+    draw_montage(_rows(slab, origin.get("slice", 0)), folder / "montage.png", title=title)
+    with writing(folder / "table.json") as part:
+        part.write_text(json.dumps(table(slab, denoiser=denoiser, **origin), indent=1), "utf-8")
+
+
+def _rows(slab: Sequence[Samples], first: int) -> list[tuple[str, Samples]]:
+    """Labelled rows of the picture: every slice, or of many some at equal distances."""
+    if len(slab) == 1:
+        return [(f"layer {slab[0].layer}", slab[0])]
+    shown = np.linspace(0, len(slab) - 1, min(len(slab), _MOST_ROWS)).round().astype(int)
+    return [(f"slice {first + k}", slab[k]) for k in shown]
+
+
+def table(slab: Sequence[Samples], *, denoiser: str, **origin: Any) -> dict[str, Any]:
+    """The numbers of a draw, as plain values; of several slices a list, `slices`, with those of every one."""
+    first = slab[0]
+    facts = {
+        "program": f"CTInvariance {__version__}",
+        "denoiser": denoiser,
+        "layer": first.layer,
+        "domain": first.domain,
+        "n": len(first.images),
+        "seed": first.seed,
+        **origin,
+    }
+    if len(slab) == 1:
+        return {**facts, **_figures(first)}
+    index = origin.get("slice", 0)
+    slices = [{"slice": index + k, "seed": own.seed, **_figures(own)} for k, own in enumerate(slab)]
+    return {**facts, "slices": slices}
+
+
+def _figures(samples: Samples) -> dict[str, Any]:
+    r = samples.consistency
+    return {
+        "consistency": {
+            "mean": float(r.mean()),
+            "std": float(r.std()),
+            "min": float(r.min()),
+            "max": float(r.max()),
+            "floor": samples.floor,
+            "ceiling": samples.ceiling,
+            "of_every_sample": [round(float(value), 5) for value in r],
+        },
+        "hu": {
+            "std_mean": float(samples.std.mean()),
+            "std_max": float(samples.std.max()),
+            "embedding_rmse": _rmse(samples.embedded, samples.target),
+            "mean_to_patch_rmse": _rmse(samples.mean, samples.patch),
+        },
+    }
+
+
+def _rmse(a: np.ndarray, b: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(np.square(a.astype(np.float64) - b))))

@@ -1,0 +1,27 @@
+"""What a source holds: files, series, pairs of low and full dose, and how patients are split."""
+
+from .index import HeaderIndex
+from .pairs import SAME_PLACE_MM, SeriesPair, corner_distance, dose_of, pair_series, read_pair
+from .partition import Split, anatomies, split_patients
+from .scanning import Scan, find_pairs, require_pairs, scan
+from .series import CTSeries, anatomy_of, is_projections
+
+__all__ = [
+    "SAME_PLACE_MM",
+    "CTSeries",
+    "HeaderIndex",
+    "Scan",
+    "SeriesPair",
+    "Split",
+    "anatomies",
+    "anatomy_of",
+    "corner_distance",
+    "dose_of",
+    "find_pairs",
+    "is_projections",
+    "pair_series",
+    "read_pair",
+    "require_pairs",
+    "scan",
+    "split_patients",
+]

@@ -1,0 +1,169 @@
+"""Headers of DICOM files put together to CT series, and what is wrong with those that cannot be."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from ..base import DicomError
+from ..dicom import (
+    ALIKE,
+    CT_IMAGE_STORAGE,
+    MULTI_FRAME_CT,
+    DicomHeader,
+    missing_decoder,
+    order_slices,
+    slice_plane,
+)
+from .series import CTSeries, Problem, anatomy_of, is_projections
+
+_APART = "They are kept apart. Export them again from the scanner or archive, with UIDs of their own."
+
+
+def why_left_out(header: DicomHeader) -> str:
+    """Why an image is none to look at, though nothing is wrong with it; "" for CT slices and what should be some."""
+    if header.modality != "CT":
+        return f"{header.modality or 'no modality'}, not CT"
+    if header.localizer:
+        return "localizers"
+    if is_projections(header.description):
+        return "projections"
+    if header.sop_class not in (CT_IMAGE_STORAGE, *MULTI_FRAME_CT):
+        return "secondary captures and other objects"
+    return ""
+
+
+def series_of(headers: Iterable[DicomHeader]) -> tuple[list[CTSeries], list[Problem]]:
+    """CT slices grouped to series, each in the order of its slices; and what had to be left out, or is unusual.
+
+    A series is what shares SeriesInstanceUID, patient, study, description, kernel, size, spacing and orientation: two
+    that share no more than the UID stay apart. Copies of an image count once.
+    """
+    problems: list[Problem] = []
+    groups: dict[tuple[object, ...], list[DicomHeader]] = {}
+    seen: dict[tuple[object, ...], Path] = {}
+    for header in headers:
+        identity = (header.instance_uid, header.series_uid, header.patient_id, header.position, header.size)
+        if problem := _unusable(header, seen.get(identity) if header.instance_uid else None):
+            problems.append(problem)
+            continue
+        seen[identity] = header.path
+        groups.setdefault(_key(header), []).append(header)
+    several = [alike for group in groups.values() for alike in _alike(group)]
+    problems += _shared_uids(several)
+    found = []
+    for group in several:
+        series, unusual = _series(group)
+        problems += unusual
+        if series:
+            found.append(series)
+    return found, problems
+
+
+def _key(header: DicomHeader) -> tuple[object, ...]:
+    return (
+        header.series_uid or str(header.path.parent),
+        header.patient_id,
+        header.study_uid,
+        header.description,
+        header.kernel,
+        header.size,
+    )
+
+
+def _alike(headers: list[DicomHeader]) -> list[list[DicomHeader]]:
+    """Slices of one series, taken apart where spacing or orientation differ by more than rounding."""
+    by_grid: dict[tuple[float, ...], list[DicomHeader]] = {}
+    for header in headers:
+        by_grid.setdefault((*header.spacing, *header.orientation), []).append(header)
+    groups: dict[tuple[float, ...], list[DicomHeader]] = {}
+    for grid, several in by_grid.items():
+        near = (known for known in groups if len(known) == len(grid))
+        same = next(
+            (known for known in near if np.abs(np.subtract(known, grid)).max(initial=0) <= ALIKE), grid
+        )
+        groups.setdefault(same, []).extend(several)
+    return list(groups.values())
+
+
+def _unusable(header: DicomHeader, original: Path | None) -> Problem | None:
+    """Why a file that should be a CT slice is none."""
+    if original:
+        what = "a copy of an image that is used already; left out"
+        return Problem(str(header.path), what, f"Remove it; the other is {original}.")
+    if header.frames > 1 or header.sop_class in MULTI_FRAME_CT:
+        return Problem(
+            str(header.path),
+            "multi-frame (enhanced) DICOM is not supported yet",
+            "Load it in 3D Slicer and save it as .nrrd, or export single-frame slices.",
+        )
+    if header.colour:
+        return Problem(str(header.path), "a colour image, not CT")
+    if header.truncated:
+        return Problem(str(header.path), "the file ends before its pixels do", "Copy or export it again.")
+    if error := missing_decoder(header.syntax, header.path):
+        return Problem.of(error)
+    return None
+
+
+def _shared_uids(groups: Iterable[list[DicomHeader]]) -> list[Problem]:
+    """Series that share a UID and are different series all the same."""
+    places: dict[str, list[str]] = {}
+    for headers in groups:
+        if uid := headers[0].series_uid:
+            places.setdefault(uid, []).append(str(headers[0].path))
+    return [
+        Problem(f"series {uid}", f"{len(first)} different series share this UID ({', '.join(first)})", _APART)
+        for uid, first in places.items()
+        if len(first) > 1
+    ]
+
+
+def _series(headers: list[DicomHeader]) -> tuple[CTSeries | None, list[Problem]]:
+    """One group as a series, None where its slices form no stack."""
+    placed, problems = _placed(headers)
+    if not placed:
+        return None, problems
+    first = placed[0]
+    where = f"patient {first.patient_id}, series {first.series_uid or first.path.parent}"
+    try:
+        plane = slice_plane(first)
+        positions = np.array([header.position for header in placed])
+        order, findings = order_slices(positions, plane.normal, [header.path for header in placed])
+    except DicomError as error:
+        return None, [*problems, Problem(f"{where} ({error.where})", f"{error.what}; left out", error.hint)]
+    problems += [Problem(where, finding) for finding in findings]
+    ordered = tuple(placed[index] for index in order)
+    step = plane.thickness
+    if len(ordered) > 1:
+        step = math.dist(ordered[0].position, ordered[-1].position) / (len(ordered) - 1)
+    series = CTSeries(
+        first.patient_id or first.study_uid,  # patients without an id must not fall together
+        first.series_uid,
+        first.description,
+        tuple(header.path for header in ordered),
+        first.study_uid,
+        anatomy_of(first.patient_id, first.body_part, first.study_description, first.description),
+        first.kernel,
+        (len(ordered), *plane.shape),
+        (*plane.pixel.tolist(), round(step, 6)),
+        ordered,
+    )
+    return series, problems
+
+
+def _placed(headers: list[DicomHeader]) -> tuple[list[DicomHeader], list[Problem]]:
+    """The slices that say where they lie, and what is wrong with the others."""
+    placed, problems = [], []
+    for header in headers:
+        if len(header.position) == 3 and all(map(math.isfinite, header.position)):
+            placed.append(header)
+            continue
+        try:
+            slice_plane(header)
+        except DicomError as error:
+            problems.append(Problem.of(error))
+    return placed, problems

@@ -1,0 +1,44 @@
+"""The device that is computed on."""
+
+from __future__ import annotations
+
+import os
+import platform
+from typing import Any
+
+import torch
+
+from .. import __version__
+
+
+def pick_device(name: str) -> torch.device:
+    """The torch device of that name; "auto": CUDA, else MPS, else CPU."""
+    if name != "auto":
+        return torch.device(name)
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def describe_device(name: str) -> dict[str, Any]:
+    """Kind, name and memory (GB, None where nobody says) of a device; threads, and versions of what computes."""
+    device = pick_device(name)
+    cuda = device.type == "cuda"
+    memory = torch.cuda.get_device_properties(device).total_memory if cuda else _main_memory()
+    return {
+        "device": device.type,
+        "name": torch.cuda.get_device_name(device) if cuda else platform.processor() or platform.machine(),
+        "memory_gb": None if memory is None else round(memory / 1e9, 1),
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        "program": __version__,
+    }
+
+
+def _main_memory() -> int | None:
+    """Bytes; Windows does not say it this way."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return None

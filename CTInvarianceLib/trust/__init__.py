@@ -1,0 +1,8 @@
+"""What a sample is worth, in numbers."""
+
+from .faithfulness import consistency, mosaics
+
+__all__ = [
+    "consistency",
+    "mosaics",
+]

@@ -1,0 +1,336 @@
+"""The command line as its users meet it: files out, one line of error, exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import nullcontext
+from pathlib import Path
+
+import dicom_files
+import numpy as np
+import pytest
+import tiny
+import torch
+
+import CTInvarianceLib as cti
+from CTInvarianceLib.app import main
+from CTInvarianceLib.volumes import Region
+
+
+def run(*arguments, code=0):
+    """Run in a process of its own, as a shell would; its standard output, and error output."""
+    result = subprocess.run(
+        [sys.executable, "-m", "CTInvarianceLib", *map(str, arguments)],
+        capture_output=True, text=True, check=False, env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert result.returncode == code, result.stderr
+    return result.stdout, result.stderr
+
+
+@pytest.fixture
+def fails(capsys):
+    """Run a command that must fail: exit code 2, one line of error."""
+
+    def check(*arguments):
+        with pytest.raises(SystemExit) if "--unknown" in arguments else nullcontext():
+            assert main([str(a) for a in arguments]) == 2
+        *progress, error = capsys.readouterr().err.splitlines()
+        assert error.startswith("error: ")
+        assert all("%" in line for line in progress), progress
+        return error
+
+    return check
+
+
+def test_sample_writes_everything_at_its_place(tiny_models, tiny_source, tmp_path):
+    volume = cti.read_volume(tiny.series(tiny_source))
+    out = tmp_path / "proben ä"
+    stdout, _ = run(
+        "sample", tiny.series(tiny_source), "--models", tiny_models, "--denoiser", "chen", "--layer", 5,
+        "--slice", 0, "--center", 30, 25, "-n", 12, "--seed", 4, "--out", out,
+    )  # fmt: skip
+    assert "12 samples in" in stdout
+    assert sorted(p.name for p in out.iterdir()) == [
+        "mean.nrrd",
+        "montage.png",
+        "samples.seq.nrrd",
+        "std.nrrd",
+        "table.json",
+    ]
+    expected = cti.Models.load(tiny_models).sample(volume.hu[0, 14:46, 9:41], "chen", "5", n=12, seed=4)
+    mean = cti.read_volume(out / "mean.nrrd")
+    np.testing.assert_allclose(mean.hu[0], expected.mean, atol=0.05)
+    np.testing.assert_allclose(mean.position(0, 0, 0), volume.position(9, 14, 0), atol=1e-6)
+    table = json.loads((out / "table.json").read_text())
+    assert (table["n"], table["seed"], table["layer"], table["center"]) == (12, 4, "5", [30, 25])
+    assert table["region"] == {"slices": [0, 1], "rows": [14, 46], "columns": [9, 41]}
+    assert table["embedding"] == "vector"
+    assert table["consistency"]["mean"] == pytest.approx(expected.consistency.mean(), abs=1e-3)
+    assert len(table["consistency"]["of_every_sample"]) == 12
+    assert (out / "montage.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("options", "region"),
+    [
+        (("--center", 30, 25), Region(14, 9, 32, 32)),
+        (("--size", 20), Region(22, 22, 20, 20)),
+        (("--size", 18, 41, "--center", 9, 43), Region(0, 23, 18, 41)),
+        (("--whole",), Region(0, 0, 64, 64)),
+        (("--whole", "--tile", 16), Region(0, 0, 64, 64)),
+    ],
+    ids=lambda value: " ".join(map(str, value)) if isinstance(value, tuple) else "",
+)
+def test_a_spatial_embedding_samples_any_region_and_sees_what_surrounds_it(
+    tiny_spatial_models, tiny_source, tmp_path, options, region, capsys
+):
+    path = tiny.series(tiny_source)
+    volume = cti.read_volume(path)
+    arguments = (
+        "--models", tiny_spatial_models, "--denoiser", "yang", "--layer", 8, "-n", 3, "--out", tmp_path
+    )  # fmt: skip
+    assert main([str(a) for a in ("sample", path, *arguments, *options)]) == 0
+    assert "3 samples in" in capsys.readouterr().out
+    expected = cti.Models.load(tiny_spatial_models).sample(volume.hu[0], "yang", "8", n=3, region=region)
+    mean, std = (cti.read_volume(tmp_path / name) for name in ("mean.nrrd", "std.nrrd"))
+    assert mean.shape == std.shape == (1, region.height, region.width)
+    np.testing.assert_allclose(mean.hu[0], expected.mean, atol=0.05)
+    np.testing.assert_allclose(std.hu[0], expected.std, atol=0.05)
+    np.testing.assert_allclose(mean.position(0, 0, 0), volume.position(region.left, region.top, 0), atol=1e-6)
+    table = json.loads((tmp_path / "table.json").read_text())
+    rows, columns = (
+        [region.top, region.top + region.height],
+        [region.left, region.left + region.width],
+    )
+    assert table["region"] == {"slices": [0, 1], "rows": rows, "columns": columns}
+    assert table["embedding"] == "spatial"
+    np.testing.assert_allclose(table["consistency"]["of_every_sample"], expected.consistency, atol=1e-3)
+
+
+@pytest.mark.parametrize("suffix", [".nrrd", ".nii.gz", ".mha"])
+def test_identity_changes_nothing_through_files(tiny_models, tmp_path, suffix):
+    hu = np.random.default_rng(0).integers(-1024, 3071, (3, 40, 48)).astype(np.int16)
+    dicom_files.write_series(tmp_path / "ct", hu)
+    out = tmp_path / f"same{suffix}"
+    run("denoise", tmp_path / "ct", "--models", tiny_models, "--denoiser", "identity", "--out", out)
+    result = cti.read_volume(out)
+    assert np.abs(result.hu - hu).max() < 0.01
+    np.testing.assert_allclose(result.affine, cti.read_volume(tmp_path / "ct").affine, atol=1e-4)
+
+
+def test_pairs_phantom_simulate_and_models(tiny_models, tmp_path):
+    options = ("--patients", 1, "--slices", 1, "--size", 192, "--pixel-mm", 2, "--kind", "chest")
+    stdout, stderr = run("phantom", *options, "--out", tmp_path / "p")
+    assert "Patients: 1, slices of each: 1" in stdout
+    assert f'ctinvariance pairs "{tmp_path / "p" / "dicom"}"' in stdout
+    assert "phantoms" in stderr, "progress"
+    stdout, _ = run("pairs", tmp_path / "p" / "dicom", "--json")
+    (row,) = json.loads(stdout)["pairs"]
+    assert row["patient"] == "P001-chest"
+    assert row["low_dose_series"] == "Low Dose Images"
+    run(
+        "simulate", tmp_path / "p" / "truth" / "P001-chest.nrrd", "--dose", 0.5, "--out", tmp_path / "low.mha"
+    )
+    noise = (
+        cti.read_volume(tmp_path / "low.mha").hu - cti.read_volume(tmp_path / "p/truth/P001-chest.nrrd").hu
+    )
+    assert noise.std() > 1
+    stdout, _ = run("models", "list", tiny_models.parent)
+    assert "tiny" in stdout
+    stdout, _ = run("models", "show", tiny_models)
+    assert json.loads(stdout)["format"] == "ctinvariance-models"
+
+
+def test_evaluate_writes_a_report(tiny_models, tiny_source, tmp_path, monkeypatch):
+    monkeypatch.setattr("CTInvarianceLib.report.evaluation._PATCHES", 6)
+    assert (
+        main(["evaluate", "--models", str(tiny_models), "--data", str(tiny_source), "--out", str(tmp_path)])
+        == 0
+    )
+    tables = json.loads((tmp_path / "report.json").read_text())["tables"]
+    assert [row["denoiser"] for row in tables["denoising"]] == ["none (low dose)", "chen", "yang", "identity"]
+    none, *_, identity = tables["denoising"]
+    assert identity["rmse_hu"] == pytest.approx(none["rmse_hu"], rel=1e-5)
+    assert len(tables["layers"]) == 8
+    page = (tmp_path / "report.html").read_text()
+    assert "<h2>Layers</h2>" in page
+
+
+def test_models_delete_leaves_what_is_not_ours(tiny_source, tmp_path):
+    plain = tiny.config(denoisers={"identity": {"architecture": "identity", "loss": "none"}})
+    cti.train(plain, tiny_source, tmp_path / "run", on_event=lambda e: None)
+    (tmp_path / "run" / "thesis.txt").write_text("mine")
+    assert main(["models", "delete", str(tmp_path / "run")]) == 0
+    assert [p.name for p in (tmp_path / "run").iterdir()] == ["thesis.txt"]
+    assert main(["models", "delete", str(tmp_path)]) == 2
+
+
+def test_interrupted_training_exits_130_keeps_its_work_and_resumes(tiny_source, tmp_path):
+    config = tmp_path / "long.json"
+    values = tiny.config(
+        denoisers={"chen": {"architecture": "chen", "layers": [], "steps": 100000}}
+    ).to_dict()
+    config.write_text(json.dumps(values))
+    arguments = ["train", "--config", config, "--data", tiny_source, "--out", tmp_path / "run"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "CTInvarianceLib", *map(str, arguments)], stderr=subprocess.PIPE, text=True
+    )
+    log = tmp_path / "run" / "log.jsonl"
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not (log.exists() and '"denoiser chen"' in log.read_text()):
+        time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130, error
+    assert "cancelled; what was finished is kept" in error
+    assert (tmp_path / "run/checkpoints/denoiser-chen.safetensors").is_file()
+    assert (tmp_path / "run/embeddings/full.safetensors").is_file()
+    assert main([str(a) for a in arguments]) == 2, "without --resume a run is not touched"
+
+
+def test_two_processes_train_one_run(tiny_source, tmp_path):
+    config = tmp_path / "tiny.json"
+    config.write_text(json.dumps(tiny.config().to_dict()))
+    command = [
+        sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "CTInvarianceLib",
+        "train", "--config", str(config), "--data", str(tiny_source), "--out", str(tmp_path / "run"),
+    ]  # fmt: skip
+    result = subprocess.run(
+        command, capture_output=True, text=True, check=False, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stderr.count("flow yang layer 8 full") == 1, "one process speaks for both"
+    together = cti.Models.load(tmp_path / "run")
+    patch = np.zeros((32, 32), np.float32)
+    assert together.sample(patch, "yang", "8", n=2).images.shape == (2, 32, 32)
+    alone = cti.train(tiny.config(), tiny_source, tmp_path / "alone", on_event=lambda event: None)
+    for ours, theirs in zip(
+        together.denoiser("chen").parameters(), alone.denoiser("chen").parameters(), strict=True
+    ):
+        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)  # the same batches, shared
+
+
+def test_bad_input_is_one_line_and_leaves_nothing(fails, tiny_models, tiny_source, tmp_path, ct_small):
+    volume, out = tiny.series(tiny_source), tmp_path / "out"
+    models = ("--models", tiny_models)
+    (tmp_path / "empty").mkdir()
+    truncated = tmp_path / "cut.dcm"
+    truncated.write_bytes(ct_small.read_bytes()[:20000])
+    sample = ("sample", volume, *models, "--denoiser", "chen", "--out", out)
+    cases = {
+        "empty": (
+            "denoise",
+            tmp_path / "empty",
+            *models,
+            "--denoiser",
+            "chen",
+            "--out",
+            out.with_suffix(".nrrd"),
+        ),
+        "cut.dcm": ("denoise", truncated, *models, "--denoiser", "chen", "--out", out.with_suffix(".nrrd")),
+        "no such file": (
+            "denoise",
+            tmp_path / "none.nrrd",
+            *models,
+            "--denoiser",
+            "chen",
+            "--out",
+            out.with_suffix(".nrrd"),
+        ),
+        "no layer of this name": (*sample, "--layer", 2),
+        "no flow is trained": (*sample, "--layer", 3),
+        "reaches out of the image": (*sample, "--layer", 5, "--center", 3, 30),
+        "there are slices 0 to 0": (*sample, "--layer", 5, "--slice", 7),
+        "there are slices 0 to 0: slices 0 to 1": (*sample, "--layer", 5, "--slice", 0, "--slices", 2),
+        "0 slices cannot be sampled": (*sample, "--layer", 5, "--slices", 0),
+        "shape (16, 16), these models were trained on 32×32 pixels. Choose a patch of that size": (
+            *sample,
+            "--layer",
+            5,
+            "--size",
+            16,
+        ),
+        "shape (64, 64), these models were trained on 32×32 pixels": (*sample, "--layer", 5, "--whole"),
+        "cannot be worked off in tiles": (*sample, "--layer", 5, "--tile", 16),
+        "this is no model set": (
+            "denoise",
+            volume,
+            "--models",
+            tmp_path,
+            "--denoiser",
+            "chen",
+            "--out",
+            out.with_suffix(".nrrd"),
+        ),
+        "not a format to write": (
+            "denoise",
+            volume,
+            *models,
+            "--denoiser",
+            "chen",
+            "--out",
+            tmp_path / "x.png",
+        ),
+        "The dose is not a fraction": ("simulate", volume, "--dose", 3, "--out", tmp_path / "x.nrrd"),
+        "say what to train": ("train", "--data", tiny_source, "--out", out),
+        "smaller than a patch": ("train", "--preset", "quick", "--data", tiny_source, "--out", out),
+        "VGG19": ("train", "--preset", "slides", "--data", tiny_source, "--out", out),
+        "there are no model sets": ("models", "list", tmp_path / "empty"),
+        "--help": ("sample", "--unknown"),
+    }
+    before = sorted(tmp_path.rglob("*"))
+    for message, arguments in cases.items():
+        assert message in fails(*arguments), message
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ("--center", 3, 30),
+            "reaches out of the image: slice 0, row 3, column 30. Choose a row from 16 to 48",
+        ),
+        (("--size", 40, 10, "--center", 30, 60), "Choose a row from 20 to 44 and a column from 5 to 59"),
+        (("--size", 65), "smaller than the patch of 65×65"),
+        (("--size", 0), "0×0 pixels is empty"),
+        (("--size", 1, 2, 3), "--size has 3 numbers. Give PIXELS, or ROWS COLUMNS"),
+        (("--whole", "--size", 9), "--whole is the whole slice"),
+        (("--whole", "--center", 9, 9), "--whole is the whole slice"),
+        (("--tile", 0), "tiles of 0 pixels"),
+        (("--slice", -1), "there are slices 0 to 0: slice -1"),
+    ],
+)
+def test_regions_that_cannot_be_sampled(fails, tiny_spatial_models, tiny_source, tmp_path, options, message):
+    volume = tiny.series(tiny_source)
+    where = ("--models", tiny_spatial_models, "--denoiser", "chen", "--layer", 5, "--out", tmp_path / "out")
+    assert message in fails("sample", volume, *where, *options)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_volume_smaller_than_a_patch_and_nan(fails, tiny_models, tmp_path):
+    small = cti.CTVolume(np.zeros((1, 20, 20), np.int16), np.eye(4))
+    cti.write_volume(small, tmp_path / "small.nrrd")
+    arguments = ("--models", tiny_models, "--denoiser", "chen", "--layer", 5, "--out", tmp_path / "out")
+    assert "smaller than the patch" in fails("sample", tmp_path / "small.nrrd", *arguments)
+    import SimpleITK as sitk
+
+    values = np.zeros((2, 64, 64), np.float32)
+    values[1, 2, 3] = np.nan
+    sitk.WriteImage(sitk.GetImageFromArray(values), str(tmp_path / "nan.nrrd"))
+    assert "1 values are NaN" in fails("sample", tmp_path / "nan.nrrd", *arguments)
+    assert not Path(tmp_path / "out").exists()
+
+
+def test_magnetic_resonance_and_colour_are_named(fails, tiny_models, tmp_path):
+    from pydicom.data import get_testdata_file
+
+    arguments = ("--models", tiny_models, "--denoiser", "chen", "--out", tmp_path / "out.nrrd")
+    assert "MR" in fails("denoise", str(get_testdata_file("MR_small.dcm")), *arguments)
+    colour = dicom_files.write_slice(tmp_path / "rgb.dcm", np.zeros((40, 40, 3), np.uint8))
+    assert "colour image" in fails("denoise", colour, *arguments)

@@ -1,0 +1,69 @@
+"""Configurations: presets, files, and what is wrong with them."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from CTInvarianceLib.base import ConfigError
+from CTInvarianceLib.config import PRESETS, Config, config_from_dict, preset, read_config
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_survive_a_round_trip(name):
+    config = preset(name)
+    assert config.name == name
+    assert config_from_dict(json.loads(json.dumps(config.to_dict()))) == config
+    assert config.denoisers["chen"].layers == ("1", "3", "5")
+
+
+def test_slides_and_reference_take_the_published_losses():
+    slides, reference = preset("slides").denoisers["yang"], preset("reference").denoisers["yang"]
+    assert (slides.perceptual_norm, slides.perceptual_weight, slides.critic_steps) == ("mse", 0.1, 4)
+    assert (reference.perceptual_norm, reference.perceptual_weight, reference.critic_steps) == (
+        "l1",
+        0.689,
+        1,
+    )
+    assert slides.start == reference.start == "random"
+
+
+def test_a_file_changes_only_what_it_names(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text('seed = 5\n[embedding]\nsteps = 7\n[denoisers.chen]\nlayers = ["3"]\n')
+    config = read_config(path, preset("quick"))
+    assert (config.seed, config.embedding.steps, config.denoisers["chen"].layers) == (5, 7, ("3",))
+    assert config.embedding.latent_dim == preset("quick").embedding.latent_dim
+    assert config.denoisers["yang"] == preset("quick").denoisers["yang"]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"sede": 1}, "no setting named sede: configuration"),
+        ({"embedding": {"steps": "many"}}, "'many' is not a int: configuration, embedding, steps"),
+        ({"embedding": {"steps": True}}, "True is not a int"),
+        ({"embedding": 3}, "not a table of settings"),
+        ({"denoisers": {"mine": {}}}, "architecture is missing: configuration, denoisers, mine"),
+        ({"denoisers": {"c": {"architecture": "chen", "loss": "l3"}}}, "'l3' is not possible"),
+    ],
+)
+def test_mistakes_are_named_with_their_place(values, message):
+    with pytest.raises(ConfigError, match=message):
+        config_from_dict(values)
+
+
+def test_unreadable_files_are_named(tmp_path):
+    with pytest.raises(ConfigError, match="cannot read"):
+        read_config(tmp_path / "none.toml")
+    (tmp_path / "bad.toml").write_text("steps = = 3")
+    with pytest.raises(ConfigError, match="not valid"):
+        read_config(tmp_path / "bad.toml")
+    with pytest.raises(ConfigError, match="Choose one of quick, slides, reference"):
+        preset("fast")
+
+
+def test_a_configuration_cannot_be_changed():
+    with pytest.raises(AttributeError):
+        Config().seed = 3

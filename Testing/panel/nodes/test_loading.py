@@ -1,0 +1,86 @@
+"""What the command line wrote, opened by Slicer's own MRML."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from CTInvarianceLib.report import write_samples
+from CTInvarianceLib.sampling import Samples
+from CTInvarianceLib.volumes import CTVolume
+
+slicer = pytest.importorskip("slicer", reason="slicer-core is not installed")
+samples_module = pytest.importorskip("CTInvariancePanel.nodes.samples")
+
+
+AFFINE = np.array([[0, 0.7, 0, -31.5], [0.7, 0, 0, 12.25], [0, 0, -3, -205.0], [0, 0, 0, 1.0]])
+LPS_TO_RAS = np.diag([-1.0, -1, 1, 1])
+
+
+def drawn_images(shape, seed=0) -> Samples:
+    images = np.random.default_rng(seed).normal(40, 20, (7, *shape)).astype(np.float32)
+    r = np.linspace(0, 1, 7)
+    return Samples(*images[:4], images, images[:, 0], images[:, 1], r, 1.0, 9.0, "3", "low", 5 + seed)
+
+
+@pytest.fixture
+def written(tmp_path):
+    drawn = drawn_images((32, 32))
+    folder = tmp_path / "männlich 1"
+    write_samples([drawn], CTVolume(drawn.images[:1], AFFINE), folder, denoiser="chen")
+    return folder, drawn
+
+
+def test_samples_are_a_sequence_with_mean_and_std_at_their_place(written):
+    folder, drawn = written
+    scene = slicer.vtkMRMLScene()
+    nodes = samples_module.loadSamples(folder, scene)
+    assert nodes.sequence.GetNumberOfDataNodes() == 7
+    assert nodes.browser.GetNumberOfItems() == 7
+    for index in range(7):
+        volume = nodes.sequence.GetNthDataNode(index)
+        np.testing.assert_array_equal(slicer.util.arrayFromVolume(volume)[0], drawn.images[index])
+        np.testing.assert_allclose(ijk_to_ras(volume), LPS_TO_RAS @ AFFINE, atol=1e-6)
+    np.testing.assert_allclose(slicer.util.arrayFromVolume(nodes.mean)[0], drawn.mean, atol=1e-4)
+    np.testing.assert_allclose(slicer.util.arrayFromVolume(nodes.std)[0], drawn.std, atol=1e-4)
+    np.testing.assert_allclose(ijk_to_ras(nodes.std), LPS_TO_RAS @ AFFINE, atol=1e-6)
+    assert nodes.mean.GetAttribute("CTInvariance.layer") == "3"
+    assert nodes.sample.GetImageData().GetDimensions() == (32, 32, 1)
+
+
+def test_a_slab_is_a_sequence_of_volumes(tmp_path):
+    slab = [drawn_images((24, 40), seed=k) for k in range(3)]
+    geometry = CTVolume(np.stack([samples.patch for samples in slab]), AFFINE)
+    write_samples(slab, geometry, tmp_path, denoiser="yang", slice=12)
+    scene = slicer.vtkMRMLScene()
+    nodes = samples_module.loadSamples(tmp_path, scene)
+    assert nodes.sequence.GetNumberOfDataNodes() == nodes.browser.GetNumberOfItems() == 7
+    for index in range(7):
+        volume = nodes.sequence.GetNthDataNode(index)
+        expected = np.stack([samples.images[index] for samples in slab])
+        np.testing.assert_array_equal(slicer.util.arrayFromVolume(volume), expected)
+        np.testing.assert_allclose(ijk_to_ras(volume), LPS_TO_RAS @ AFFINE, atol=1e-6)
+    for node, name in ((nodes.mean, "mean"), (nodes.std, "std")):
+        expected = np.stack([getattr(samples, name) for samples in slab])
+        np.testing.assert_allclose(slicer.util.arrayFromVolume(node), expected, atol=1e-4)
+        np.testing.assert_allclose(ijk_to_ras(node), LPS_TO_RAS @ AFFINE, atol=1e-6)
+    assert nodes.sample.GetImageData().GetDimensions() == (40, 24, 3)
+    assert nodes.mean.GetAttribute("CTInvariance.seed") == "5"
+
+
+def test_a_missing_file_is_named_and_the_scene_stays_empty(written):
+    folder, _ = written
+    (folder / "std.nrrd").unlink()
+    scene = slicer.vtkMRMLScene()
+    before = scene.GetNumberOfNodes()
+    with pytest.raises(FileNotFoundError, match=r"std\.nrrd is missing"):
+        samples_module.loadSamples(folder, scene)
+    assert scene.GetNumberOfNodes() == before
+
+
+def ijk_to_ras(volume) -> np.ndarray:
+    import vtk
+
+    matrix = vtk.vtkMatrix4x4()
+    volume.GetIJKToRASMatrix(matrix)
+    return slicer.util.arrayFromVTKMatrix(matrix)

@@ -1,0 +1,204 @@
+"""The compare layout: own views, own volumes, linked, face on, and back to what was there before."""
+
+from __future__ import annotations
+
+import types
+
+import numpy as np
+import pytest
+
+slicer = pytest.importorskip("slicer", reason="slicer-core is not installed")
+import mrml  # noqa: E402
+from CTInvariancePanel.nodes import Patch, addSamples  # noqa: E402
+from CTInvariancePanel.steps import runAll  # noqa: E402
+from CTInvariancePanel.views import layout  # noqa: E402
+
+PATCH = Patch(3, 10, 12, 16, 20)
+ALL = tuple(layout.VIEWS)
+
+
+@pytest.fixture
+def scene():
+    scene = slicer.vtkMRMLScene()
+    slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(scene)
+    scene.layoutLogic = slicer.vtkMRMLLayoutLogic()
+    scene.layoutLogic.SetMRMLScene(scene)
+    return scene
+
+
+def layoutOf(scene):
+    return scene.layoutLogic.GetLayoutNode()
+
+
+def draw(node, *, denoised=True, fullDose=None):
+    array = np.random.default_rng(0).normal(40, 25, (4, 1, 16, 20)).astype(np.float32)
+    denoised = array[0] if denoised else None
+    facts = {"denoiser": "yang", "layer": "4"}
+    steps = addSamples(
+        node, PATCH, array, array[0], array.std(0), facts, denoised=denoised, fullDose=fullDose
+    )
+    return runAll(steps)
+
+
+def views(scene, roles=ALL):
+    tags = [layout.VIEWS[role].tag for role in roles]
+    return [scene.GetSingletonNode(tag, "vtkMRMLSliceNode") for tag in tags]
+
+
+def composites(scene, roles=ALL):
+    tags = [layout.VIEWS[role].tag for role in roles]
+    return {
+        role: scene.GetSingletonNode(tag, "vtkMRMLSliceCompositeNode")
+        for role, tag in zip(roles, tags, strict=True)
+    }
+
+
+def visible(scene):
+    """Slice views that the layout maps at present."""
+    shown = scene.layoutLogic.GetViewNodes()
+    return {shown.GetItemAsObject(k).GetLayoutName() for k in range(shown.GetNumberOfItems())}
+
+
+@pytest.mark.parametrize(
+    ("denoised", "full", "roles"),
+    [
+        (True, True, ALL),
+        (True, False, ("input", "denoised", "sample", "mean", "std")),
+        (False, False, ("input", "sample", "mean", "std")),
+    ],
+)
+def test_views_for_what_there_is(scene, denoised, full, roles):
+    node = mrml.volume(scene)
+    result = draw(node, denoised=denoised, fullDose=mrml.volume(scene, name="full") if full else None)
+    layout.showCompare(layoutOf(scene), result)
+    assert layout.isComparing(layoutOf(scene))
+    assert layoutOf(scene).GetViewArrangement() > 100
+    assert visible(scene) == {layout.VIEWS[role].tag for role in roles}
+    for role, composite in composites(scene, roles).items():
+        assert composite.GetBackgroundVolumeID() == getattr(result, role).GetID()
+        assert composite.GetLinkedControl()
+        assert composite.GetHotLinkedControl()
+        assert not composite.GetDoPropagateVolumeSelection()
+    labels = [view.GetLayoutLabel() for view in views(scene, roles)]
+    assert len(set(labels)) == len(labels)
+    assert len({view.GetViewGroup() for view in views(scene, roles)}) == 1
+
+
+def test_same_window_but_for_the_spread(scene):
+    node = mrml.volume(scene)
+    result = draw(node, fullDose=mrml.volume(scene, name="full"))
+    node.GetDisplayNode().SetWindowLevel(77, 11)
+    spread = result.std.GetDisplayNode().GetWindow()
+    layout.showCompare(layoutOf(scene), result)
+    for role in ("denoised", "fullDose", "sample", "mean"):
+        display = getattr(result, role).GetDisplayNode()
+        assert (display.GetWindow(), display.GetLevel()) == (77, 11)
+    assert result.std.GetDisplayNode().GetWindow() == spread
+
+
+def test_who_changes_one_window_changes_all_until_the_end(scene):
+    node = mrml.volume(scene)
+    first, second = draw(node), draw(mrml.volume(scene, name="chest"))
+
+    def window(each):
+        return each.GetDisplayNode().GetWindow(), each.GetDisplayNode().GetLevel()
+
+    layout.showCompare(layoutOf(scene), first)
+    first.sample.GetDisplayNode().SetWindowLevel(800, -600)
+    assert window(node) == window(first.mean) == window(first.denoised) == (800, -600)
+    first.browser.SetSelectedItemNumber(2)
+    assert window(first.sample) == (800, -600)
+    layout.showCompare(layoutOf(scene), second)
+    second.input.GetDisplayNode().SetWindow(99)
+    assert window(second.mean) == (99, 50)
+    assert window(node) == (800, -600)
+    layout.leaveCompare(layoutOf(scene))
+    second.sample.GetDisplayNode().SetWindow(5)
+    assert window(second.mean) == (99, 50)
+
+
+@pytest.mark.parametrize("kind", ["none", "linear", "grid"])
+@pytest.mark.parametrize("geometry", mrml.GEOMETRIES)
+def test_face_on_and_fitted_to_the_patch(scene, geometry, kind):
+    node = mrml.volume(scene, mrml.GEOMETRIES[geometry])
+    above = mrml.transform(scene, kind)
+    node.SetAndObserveTransformNodeID(above.GetID() if above else None)
+    layout.showCompare(layoutOf(scene), draw(node))
+    corners = PATCH.corners(node)
+    for view in views(scene, ("input", "sample", "std")):
+        toRAS = slicer.util.arrayFromVTKMatrix(view.GetSliceToRAS())
+        inView = (corners - toRAS[:3, 3]) @ toRAS[:3, :3]
+        assert np.abs(inView[:, 2]).max() < (1e-6 if kind != "grid" else 1)  # flat in the view
+        np.testing.assert_allclose(toRAS[:3, :3].T @ toRAS[:3, :3], np.eye(3), atol=1e-9)
+        field = np.array(view.GetFieldOfView()[:2])
+        fills = np.ptp(inView[:, :2], axis=0) / field
+        assert 0.8 < fills.max() <= 1
+        if kind != "grid":
+            edges = np.abs(np.diff(inView[:, :2], axis=0) / np.ptp(inView[:, :2]))
+            assert (edges.min(axis=1) < 1e-6).all()  # rows and columns run along the screen
+
+
+@pytest.mark.parametrize("geometry", ["axial", "flipped i", "flipped j", "flipped k", "sheared"])
+def test_axial_scans_look_as_doctors_expect(scene, geometry):
+    node = mrml.volume(scene, mrml.GEOMETRIES[geometry])
+    layout.showCompare(layoutOf(scene), draw(node))
+    (view,) = views(scene, ("sample",))
+    toRAS = slicer.util.arrayFromVTKMatrix(view.GetSliceToRAS())
+    np.testing.assert_allclose(toRAS[:3, 0], (-1, 0, 0), atol=1e-9)  # the patient's left on the right
+    np.testing.assert_allclose(toRAS[:3, 1], (0, 1, 0), atol=1e-9)  # front up
+    if geometry != "sheared":
+        assert view.GetOrientation() == "Axial"
+
+
+def test_overlay_of_the_spread(scene):
+    result = draw(mrml.volume(scene))
+    layout.showCompare(layoutOf(scene), result)
+    layout.setStdOverlay(0.4, scene)
+    nodes = composites(scene)
+    for role in ("input", "denoised"):
+        assert nodes[role].GetForegroundVolumeID() == result.std.GetID()
+        assert nodes[role].GetForegroundOpacity() == pytest.approx(0.4)
+    for role in ("sample", "mean", "std"):
+        assert nodes[role].GetForegroundVolumeID() is None
+
+
+def test_other_views_are_left_alone_and_come_back(scene):
+    node, own = mrml.volume(scene), layoutOf(scene)
+    own.SetViewArrangement(slicer.vtkMRMLLayoutNode.SlicerLayoutOneUpRedSliceView)
+    red = slicer.vtkMRMLSliceCompositeNode()
+    red.SetLayoutName("Red")
+    red.SetSingletonTag("Red")
+    red = scene.AddNode(red)
+    red.SetBackgroundVolumeID(node.GetID())
+    first, second = draw(node), draw(mrml.volume(scene, name="chest"), denoised=False)
+    layout.leaveCompare(own)
+    layout.showCompare(own, first)
+    layout.showCompare(own, second)
+    assert red.GetBackgroundVolumeID() == node.GetID()
+    assert not red.GetLinkedControl()
+    layout.leaveCompare(own)
+    assert own.GetViewArrangement() == slicer.vtkMRMLLayoutNode.SlicerLayoutOneUpRedSliceView
+    assert not layout.isComparing(own)
+
+
+def test_legend_in_the_view_of_the_spread_alone(scene, monkeypatch):
+    legend = types.SimpleNamespace()
+    for name in ("SetTitleText", "SetLabelFormat", "SetViewNodeIDs"):
+        setattr(legend, name, lambda value, name=name: setattr(legend, name[3:], value))
+    logic = types.SimpleNamespace(AddDefaultColorLegendDisplayNode=lambda node: legend)
+    modules = types.SimpleNamespace(colors=types.SimpleNamespace(logic=lambda: logic))
+    result = draw(mrml.volume(scene))
+    monkeypatch.setattr(slicer, "modules", modules, raising=False)
+    layout.showCompare(layoutOf(scene), result)
+    (view,) = views(scene, ("std",))
+    assert legend.ViewNodeIDs == [view.GetID()]
+    assert "HU" in legend.TitleText
+
+
+def test_a_real_legend_shows_in_one_view_only(scene):
+    logic = slicer.vtkSlicerColorLogic()
+    logic.SetMRMLScene(scene)
+    result = draw(mrml.volume(scene))
+    legend = logic.AddDefaultColorLegendDisplayNode(result.std)
+    legend.SetViewNodeIDs(["vtkMRMLSliceNodeCTInvarianceStd"])
+    assert legend.GetViewNodeIDs() == ("vtkMRMLSliceNodeCTInvarianceStd",)
