@@ -13,7 +13,7 @@ from slicer.i18n import tr as _
 
 from CTInvarianceLib import __version__
 from CTInvarianceLib.base import VolumeError
-from CTInvarianceLib.config import configuration, read_manifest
+from CTInvarianceLib.config import read_manifest, trained_patch_size
 from CTInvarianceLib.sources import SeriesPair
 
 from . import words
@@ -201,7 +201,7 @@ class Logic:
         if count < 1:
             raise VolumeError(_("{} samples cannot be drawn").format(count), hint=_("Ask for one or more."))
         if patch is None:
-            trained = configuration(read_manifest(folder), folder).embedding.patch_size
+            trained = trained_patch_size(folder)
             rows, columns = (size or trained,) * 2 if not isinstance(size, Sequence) else size
             patch = Patch.around(volumeNode, center, rows, columns)
         facts = {

@@ -1,5 +1,6 @@
 """What a training run is told, and what a model set on disk says of itself; read without torch."""
 
+from .checking import Plain, from_plain
 from .manifest import (
     MANIFEST,
     configuration,
@@ -7,25 +8,16 @@ from .manifest import (
     denoiser_file,
     embedding_file,
     flow_file,
+    layers_with_flows,
     list_models,
     read_manifest,
     summary,
+    trained_patch_size,
     unrelated_file,
     write_manifest,
 )
-from .settings import (
-    DOMAINS,
-    PRESETS,
-    Config,
-    DataConfig,
-    DenoiserConfig,
-    EmbeddingConfig,
-    config_from_dict,
-    customized,
-    from_plain,
-    preset,
-    read_config,
-)
+from .reading import config_from_dict, customized, preset, read_config
+from .settings import DOMAINS, PRESETS, Config, DataConfig, DenoiserConfig, EmbeddingConfig
 
 __all__ = [
     "DOMAINS",
@@ -35,6 +27,7 @@ __all__ = [
     "DataConfig",
     "DenoiserConfig",
     "EmbeddingConfig",
+    "Plain",
     "config_from_dict",
     "configuration",
     "customized",
@@ -43,11 +36,13 @@ __all__ = [
     "embedding_file",
     "flow_file",
     "from_plain",
+    "layers_with_flows",
     "list_models",
     "preset",
     "read_config",
     "read_manifest",
     "summary",
+    "trained_patch_size",
     "unrelated_file",
     "write_manifest",
 ]

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from ..base import ModelsError, writing
-from .settings import Config, config_from_dict
+from .reading import config_from_dict
+from .settings import Config
 
 FORMAT, VERSION = "ctinvariance-models", 2
 MANIFEST = "models.json"
@@ -124,3 +125,28 @@ def configuration(manifest: dict[str, Any], folder: Path) -> Config:
         ConfigError: settings that this program does not know.
     """
     return config_from_dict(manifest.get("config", {}), where=str(folder / MANIFEST))
+
+
+def layers_with_flows(folder: Path) -> dict[str, list[str]]:
+    """Names of the denoisers of a model set, each with the layers that have flows; from the manifest alone.
+
+    Raises:
+        ModelsError: see `read_manifest`.
+    """
+    denoisers = _of_config(folder, "denoisers")
+    return {name: list(settings["layers"]) for name, settings in denoisers.items()}
+
+
+def trained_patch_size(folder: Path) -> int:
+    """Pixels of the sides of the patches that a model set was trained on; from the manifest alone.
+
+    Raises:
+        ModelsError: see `read_manifest`.
+    """
+    return int(_of_config(folder, "embedding")["patch_size"])
+
+
+def _of_config(folder: Path, name: str) -> dict[str, Any]:
+    """A table of the configuration, unchecked: it was checked when it was written, and pydantic may not be there."""
+    table: dict[str, Any] = read_manifest(folder)["config"][name]
+    return table

@@ -1,28 +1,20 @@
-"""What a training run is told: frozen values, read from TOML, JSON or a preset, checked field by field."""
+"""What a training run is told: frozen values."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import tomllib
-import types
-import typing
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib import resources
-from pathlib import Path
 from typing import Any, Literal
 
-from ..base import ConfigError
-
-T = typing.TypeVar("T")
+from .checking import Plain
 
 DOMAINS = ("low", "full")
 PRESETS = ("quick", "slides", "reference")
 
 
 @dataclass(frozen=True)
-class DataConfig:
+class DataConfig(Plain):
     """How slices become training data.
 
     Attributes:
@@ -47,7 +39,7 @@ class DataConfig:
 
 
 @dataclass(frozen=True)
-class EmbeddingConfig:
+class EmbeddingConfig(Plain):
     """The VAE-WGAN of one domain; see docs/method.md for where the figures come from.
 
     Attributes:
@@ -93,7 +85,7 @@ class EmbeddingConfig:
 
 
 @dataclass(frozen=True)
-class DenoiserConfig:
+class DenoiserConfig(Plain):
     """One denoiser: trained, or loaded from a file.
 
     Attributes:
@@ -127,7 +119,7 @@ class DenoiserConfig:
 
 
 @dataclass(frozen=True)
-class FlowConfig:
+class FlowConfig(Plain):
     """One conditional flow for every denoiser, layer and domain.
 
     Attributes:
@@ -157,7 +149,7 @@ class FlowConfig:
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Plain):
     """A whole run.
 
     Attributes:
@@ -180,95 +172,3 @@ class Config:
         """Plain dictionaries, lists, strings and numbers, as JSON keeps them."""
         plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
         return plain
-
-
-def preset(name: str) -> Config:
-    """One of the presets that come with the library: quick, slides, reference."""
-    if name not in PRESETS:
-        raise ConfigError("no preset of this name", where=name, hint=f"Choose one of {', '.join(PRESETS)}.")
-    text = (resources.files(__package__) / "presets" / f"{name}.toml").read_text("utf-8")
-    return config_from_dict(tomllib.loads(text), where=f"preset {name}")
-
-
-def read_config(path: Path | str, base: Config | None = None) -> Config:
-    """A configuration file, TOML or JSON, on top of `base`; what the file does not name stays as in `base`."""
-    path = Path(path)
-    try:
-        text = path.read_text("utf-8")
-        values = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
-    except OSError as error:
-        raise ConfigError(f"cannot read the configuration ({error.strerror})", where=path) from error
-    except ValueError as error:
-        raise ConfigError(f"the configuration is not valid: {error}", where=path) from error
-    return config_from_dict(_merged(base.to_dict() if base else {}, values), where=str(path))
-
-
-def config_from_dict(values: Mapping[str, Any], *, where: str = "configuration") -> Config:
-    """A `Config` from plain values; an unknown name or a value of another type is an error that says where."""
-    return from_plain(Config, values, where)
-
-
-def customized(base: Config, values: Mapping[str, Any], *, where: str = "configuration") -> Config:
-    """`base` with plain values on top; what they do not name stays."""
-    return config_from_dict(_merged(base.to_dict(), values), where=where)
-
-
-def _merged(base: Mapping[str, Any], values: Any) -> dict[str, Any]:
-    """`values` over `base`, dictionary by dictionary."""
-    result = dict(base)
-    for key, value in dict(values).items():
-        both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
-        result[key] = _merged(result[key], value) if both else value
-    return result
-
-
-def from_plain(kind: type[T], value: Any, where: str) -> T:
-    """`value`, as JSON or TOML have it, as an instance of an annotated dataclass.
-
-    Raises:
-        ConfigError: a field that is missing, unknown, or of another type.
-    """
-    return typing.cast(T, _build(kind, value, where))
-
-
-def _build(kind: Any, value: Any, where: str) -> Any:
-    """`value` as an instance of the annotated type `kind`."""
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if dataclasses.is_dataclass(kind):
-        return _build_dataclass(kind, value, where)
-    if origin is dict and isinstance(value, Mapping):
-        return {str(k): _build(arguments[1], v, f"{where}, {k}") for k, v in value.items()}
-    if origin is tuple and isinstance(value, (list, tuple)):
-        return tuple(_build(arguments[0], v, where) for v in value)
-    if origin is Literal:
-        if value in arguments:
-            return value
-        raise ConfigError(
-            f"{value!r} is not possible",
-            where=where,
-            hint=f"Choose one of {', '.join(map(repr, arguments))}.",
-        )
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    plain = isinstance(kind, type) and not isinstance(kind, types.GenericAlias)
-    if kind is Any or (plain and type(value) is kind):
-        return value
-    raise ConfigError(f"{value!r} is not a {getattr(kind, '__name__', kind)}", where=where)
-
-
-def _build_dataclass(kind: Any, values: Any, where: str) -> Any:
-    if not isinstance(values, Mapping):
-        raise ConfigError(f"{values!r} is not a table of settings", where=where)
-    hints = typing.get_type_hints(kind)
-    unknown = sorted(set(values) - set(hints))
-    if unknown:
-        raise ConfigError(
-            f"no setting named {', '.join(unknown)}", where=where, hint=f"There are {', '.join(hints)}."
-        )
-    required = [
-        f.name for f in dataclasses.fields(kind) if f.default is f.default_factory is dataclasses.MISSING
-    ]
-    missing = [name for name in required if name not in values]
-    if missing:
-        raise ConfigError(f"{', '.join(missing)} is missing", where=where)
-    return kind(**{name: _build(hints[name], v, f"{where}, {name}") for name, v in values.items()})

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 
 from ..base import ConfigError, Event, VolumeError
-from ..config import Config, config_from_dict, customized, from_plain, preset
+from ..config import Config, Plain, config_from_dict, customized, from_plain, preset
 from ..volumes import CTVolume, open_hu, writing_npy
 from .context import Work
 
@@ -31,7 +31,7 @@ class Job(Protocol):
 
 
 @dataclass(frozen=True)
-class Device:
+class Device(Plain):
     """What is computed on."""
 
     def run(self, work: Work) -> Result:
@@ -42,7 +42,7 @@ class Device:
 
 
 @dataclass(frozen=True)
-class Describe:
+class Describe(Plain):
     """What a model set can do."""
 
     models: str
@@ -55,7 +55,7 @@ class Describe:
 
 
 @dataclass(frozen=True)
-class Denoise:
+class Denoise(Plain):
     """Denoise a volume, .npy to .npy."""
 
     models: str
@@ -73,7 +73,7 @@ class Denoise:
 
 
 @dataclass(frozen=True)
-class Simulate:
+class Simulate(Plain):
     """Low dose from full dose, .npy to .npy."""
 
     volume: str
@@ -97,7 +97,7 @@ class Simulate:
 
 
 @dataclass(frozen=True)
-class Sample:
+class Sample(Plain):
     """Sample a layer's invariances in every slice of a slab.
 
     Attributes:
@@ -178,7 +178,7 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Train:
+class Train(Plain):
     """Train a model set.
 
     Attributes:
@@ -223,7 +223,7 @@ class Train:
 
 
 @dataclass(frozen=True)
-class Evaluate:
+class Evaluate(Plain):
     """Measure a model set on patients it has not seen."""
 
     models: str

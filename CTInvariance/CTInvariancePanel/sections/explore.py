@@ -11,6 +11,7 @@ import vtk
 from slicer.i18n import tr as _
 
 from CTInvarianceLib.base import CTInvarianceError, VolumeError
+from CTInvarianceLib.config import layers_with_flows
 
 from .. import words
 from ..jobs import DONE, FAILED, timeLeft
@@ -120,7 +121,7 @@ class ExploreSection(Section):
         if state is not None and self.panel.setup.complete and self._described is None:
             self._described = state
             self.attempt(lambda: self.logic.describe(folder, wait=False).whenChanged(self._onDescribed))
-        trained = self.attempt(lambda: modelsets.denoisersOf(folder)) if folder is not None else None
+        trained = self.attempt(lambda: layers_with_flows(folder)) if folder is not None else None
         self._fillDenoisers(trained or {})
 
     def _fillDenoisers(self, denoisers: dict[str, list[str]]) -> None:

@@ -9,7 +9,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from CTInvarianceLib.base import ModelsError
-from CTInvarianceLib.config import MANIFEST, configuration, read_manifest
+from CTInvarianceLib.config import MANIFEST, layers_with_flows
 
 _FOLDERS = "CTInvariance/ModelFolders"
 STARTER = "starter"
@@ -73,16 +73,6 @@ def resolve(models: str | Path | None, shipped: Path) -> Path:
     )
 
 
-def denoisersOf(folder: Path) -> dict[str, list[str]]:
-    """Names of the denoisers of a model set, each with the layers that have flows.
-
-    Raises:
-        ModelsError: see `read_manifest`.
-    """
-    denoisers = configuration(read_manifest(folder), folder).denoisers
-    return {name: list(settings.layers) for name, settings in denoisers.items()}
-
-
 def _setsIn(folder: Path) -> list[Path]:
     """The folder itself where it is a model set, else those directly in it."""
     if (folder / MANIFEST).is_file():
@@ -114,7 +104,7 @@ def require(folder: Path, denoiser: str, layer: str | None = None) -> None:
     Raises:
         ModelsError: it has not; the message names those it has.
     """
-    there = denoisersOf(folder)
+    there = layers_with_flows(folder)
     if denoiser not in there:
         raise ModelsError(
             _("the model set {} has no denoiser of this name").format(folder.name),

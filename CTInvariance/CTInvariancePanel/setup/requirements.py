@@ -109,4 +109,5 @@ def _why(name: str) -> str:
         "rich": _("tables in the log"),
         "platformdirs": _("where converted series are kept"),
         "filelock": _("several programs using them at once"),
+        "pydantic": _("checks settings"),
     }.get(name, "")
