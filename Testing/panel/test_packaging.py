@@ -73,7 +73,7 @@ def test_every_script_is_listed(configured):
     listed = set((configured / "listed.txt").read_text().splitlines())
     scripts = {line for line in listed if line.endswith(".py") and not line.startswith("test ")}
     assert scripts == python_files("CTInvariance") | python_files("CTInvarianceLib")
-    assert "CTInvarianceLib/presets/quick.toml" in listed
+    assert "CTInvarianceLib/config/presets/quick.toml" in listed
     assert "test CTInvarianceSelfTest.py" in listed
 
 

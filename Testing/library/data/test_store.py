@@ -125,8 +125,8 @@ def test_what_is_not_whole_is_made_anew(tmp_path, damage):
 WRITER = """
 import sys, time
 from pathlib import Path
-from CTInvarianceLib.scan import find_pairs
-from CTInvarianceLib.store import Store
+from CTInvarianceLib.sources import find_pairs
+from CTInvarianceLib.data import Store
 (pair,) = find_pairs(sys.argv[1])
 print("ready", flush=True)
 sys.stdin.readline()
@@ -150,7 +150,7 @@ def test_processes_that_build_at_once_build_one_entry(tmp_path):
         assert process.stdin
         process.stdin.write("go\n")
         process.stdin.flush()
-    said = {process.communicate(timeout=60)[0].strip() for process in processes}
+    said = {process.communicate(timeout=600)[0].strip() for process in processes}
     assert len(said) == 1
     assert len(Store(tmp_path / "store").entries()) == 1
 
@@ -231,19 +231,20 @@ def test_a_pair_on_different_grids_is_refused(tmp_path):
 
 
 def test_random_slices_come_at_the_speed_of_memory(tmp_path):
-    """A mapped slice against the same one in memory: the same order of magnitude once it has been read."""
+    """A mapped slice against the same one in memory: the same order of magnitude once it has been read.
+
+    The quickest of many turns, which alternate: what disturbs one side for a while does not decide.
+    """
     hu = np.random.default_rng(0).integers(-1000, 2000, (60, 256, 256), dtype=np.int16)
     stored = Store(tmp_path / "store").series(only(write(tmp_path / "in", hu=hu)))
     order = np.random.default_rng(1).permutation(60).tolist()
 
     def seconds(array: np.ndarray) -> float:
-        best = np.inf
-        for _ in range(7):
-            start = time.perf_counter()
-            for k in order:
-                array[k].sum()
-            best = min(best, time.perf_counter() - start)
-        return best
+        start = time.perf_counter()
+        for k in order:
+            array[k].sum()
+        return time.perf_counter() - start
 
-    mapped = stored.hu
-    assert seconds(mapped) < 2 * seconds(hu)
+    turns = [(seconds(stored.hu), seconds(hu)) for _ in range(30)]
+    mapped, in_memory = (min(times) for times in zip(*turns, strict=True))
+    assert mapped < 2 * in_memory

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import tiny
 import torch
+from closeness import assert_same
 
 import CTInvarianceLib as cti
 from CTInvarianceLib.base import VolumeError
@@ -26,6 +27,7 @@ from CTInvarianceLib.worker.json_lines import plain
 
 OUTCOMES = ("result", "error", "cancelled")
 WORKER = ("-m", "CTInvarianceLib", "worker")
+HANGS_S = 300  # what takes longer than that will never come, on however busy a machine
 posix = pytest.mark.skipif(os.name != "posix", reason="signals and process groups")
 
 
@@ -51,8 +53,8 @@ class Panel:
         for line in self.process.stdout:
             self.events.put(json.loads(line))
 
-    def hear(self, timeout=60):
-        return self.events.get(timeout=timeout)
+    def hear(self):
+        return self.events.get(timeout=HANGS_S)
 
     def send(self, **request):
         """Send a request; its job."""
@@ -92,7 +94,7 @@ class Panel:
     def close(self):
         """Die, as far as the worker can see; its exit code."""
         self.process.stdin.close()
-        code = self.process.wait(timeout=40)
+        code = self.process.wait(timeout=HANGS_S)
         for reader in self._readers:
             reader.join()
         return code
@@ -157,13 +159,17 @@ def loaded(process):
     return "libtorch" in maps.read_text() if maps.exists() else None
 
 
-def test_it_is_there_at_once_and_without_torch(start):
-    times = []
+def test_it_is_there_long_before_torch_would_be(start):
+    """0.2 s against 2 s, where nothing else runs: the quickest of some starts, in turns."""
+    ours, theirs = [], []
     for _ in range(3):
         begin = time.perf_counter()
         panel = start(*WORKER)
-        times.append(time.perf_counter() - begin)
-    assert min(times) < 0.5, times
+        ours.append(time.perf_counter() - begin)
+        begin = time.perf_counter()
+        subprocess.run([sys.executable, "-c", "import torch"], check=True)
+        theirs.append(time.perf_counter() - begin)
+    assert min(ours) < 0.5 * min(theirs), (ours, theirs)
     assert panel.hello == {
         "event": "started", "job": "worker", "program": cti.__version__, "pid": panel.process.pid, "protocol": 1
     }  # fmt: skip
@@ -174,10 +180,8 @@ def test_it_is_there_at_once_and_without_torch(start):
     assert result["threads"] == torch.get_num_threads()
     assert result["device"] in ("cpu", "cuda", "mps")
     assert loaded(panel.process) in (True, None)
-    begin = time.perf_counter()
     panel.write(b'{"command": "quit"}')
-    assert panel.process.wait(timeout=10) == 0
-    assert time.perf_counter() - begin < 1
+    assert panel.process.wait(timeout=HANGS_S) == 0
 
 
 def test_describe_says_what_a_model_set_can_do(panel, tiny_models, tiny_spatial_models):
@@ -216,7 +220,7 @@ def test_denoise_is_the_librarys(panel, tiny_models, arrays, tmp_path, kind):
     }  # fmt: skip
     expected = cti.Models.load(tiny_models).denoise(cti.CTVolume(hu, np.eye(4)), "yang")
     assert np.load(out).dtype == np.float32
-    np.testing.assert_allclose(np.load(out), expected.hu, atol=1e-3)
+    assert_same(np.load(out), expected.hu)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["in.npy", out.name]
 
 
@@ -240,9 +244,9 @@ def test_sample_is_the_librarys(panel, kind, domain, arrays, tmp_path, request):
     assert set(found) == {"mean", "std", "denoised", "embedded", "target", "patch"}
     for name, array in found.items():
         assert array.dtype == np.float32
-        np.testing.assert_allclose(array, [getattr(s, name) for s in expected], atol=1e-2, err_msg=name)
+        assert_same(array, [getattr(s, name) for s in expected])
     samples = np.load(tmp_path / "out/samples.npy").swapaxes(0, 1)
-    np.testing.assert_allclose(samples, [s.images for s in expected], atol=1e-2)
+    assert_same(samples, [s.images for s in expected])
     result = events[-1]
     np.testing.assert_allclose(result["consistency"], [s.consistency for s in expected], atol=1e-4)
     np.testing.assert_allclose(result["floor"], [s.floor for s in expected], rtol=1e-4)
@@ -306,7 +310,6 @@ def test_cancelled_training_keeps_its_work(panel, tiny_source, tmp_path):
 def test_a_running_job_and_a_waiting_one_can_be_cancelled(panel, long):
     running, waiting, last = panel.send(**long), panel.send(**long), panel.send(command="device")
     panel.until("progress", job=running)
-    begin = time.perf_counter()
     panel.send(command="cancel", job=waiting)
     panel.send(command="cancel", job=running)
     panel.send(command="cancel", job="nobody knows it")
@@ -316,17 +319,21 @@ def test_a_running_job_and_a_waiting_one_can_be_cancelled(panel, long):
     outcomes = [(e["job"], e["event"]) for e in events if e["event"] in OUTCOMES]
     assert sorted(outcomes) == sorted([(waiting, "cancelled"), (running, "cancelled"), (last, "result")])
     assert not any(e["job"] == waiting and e["event"] == "started" for e in events)
-    assert time.perf_counter() - begin < 3
+    done = [e["fraction"] for e in events if (e["event"], e["job"]) == ("progress", running)]
+    assert max(done, default=0) < 0.5, "it stops where it is"
     assert not Path(long["out"]).exists()
 
 
 def test_progress_comes_at_most_ten_times_a_second(panel, long):
+    """Whatever delays the events, so many of them need so long; without a limit they come in no time."""
+    begin, seen = time.perf_counter(), 0
     job = panel.send(**long)
-    panel.until("progress", job=job)
-    time.sleep(1.5)
-    panel.send(command="cancel", job=job)
-    events = panel.until("cancelled", job=job)
-    assert 3 <= sum(e["event"] == "progress" for e in events) <= 20
+    while seen < 31 and panel.until("progress", *OUTCOMES, job=job)[-1]["event"] == "progress":
+        seen += 1
+    assert time.perf_counter() - begin > 0.1 * (seen - 3)  # the first and what says more are not held back
+    if seen == 31:  # a quick machine has no more to do by now
+        panel.send(command="cancel", job=job)
+        panel.until("cancelled", job=job)
 
 
 @pytest.mark.parametrize(
@@ -400,7 +407,7 @@ def test_a_request_without_command_is_an_error_of_its_job(panel):
 
 def gone(pid):
     """Wait until a process is no more."""
-    for _ in range(200):
+    for _ in range(20 * HANGS_S):
         try:
             os.kill(pid, 0)
         except ProcessLookupError:
@@ -436,7 +443,7 @@ def test_a_killed_parent_takes_it_along(tmp_path):
     scratch.mkdir()
     code = (
         "import subprocess, sys, time; p = subprocess.Popen([sys.executable, *sys.argv[1:]], stdin=subprocess.PIPE,"
-        "stdout=subprocess.PIPE); print(p.stdout.readline().decode(), flush=True); time.sleep(100)"
+        "stdout=subprocess.PIPE); print(p.stdout.readline().decode(), flush=True); time.sleep(1000)"
     )
     command = [sys.executable, "-c", code, *WORKER, "--scratch", str(scratch)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as parent:
@@ -456,14 +463,16 @@ def test_it_leads_a_group_of_its_own_and_ends_when_terminated(start, tmp_path, l
     panel.until("progress", job=job)
     os.killpg(panel.process.pid, signal.SIGTERM)
     assert panel.until("cancelled", job=job)
-    assert panel.process.wait(timeout=10) == 130
+    assert panel.process.wait(timeout=HANGS_S) == 130
     assert not scratch.exists()
 
 
 NOISY = """
 import ctypes, os, sys, warnings
 from dataclasses import dataclass
-from CTInvarianceLib import cli, jobs, npy
+from CTInvarianceLib.app import cli
+from CTInvarianceLib.volumes import npy
+from CTInvarianceLib.worker import requests
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -479,7 +488,7 @@ class Noisy:
 def full(path):  # the device is a real full disk: the kernel itself says so
     yield Path("/dev/full")
 
-jobs.JOBS["noisy"] = Noisy
+requests.JOBS["noisy"] = Noisy
 npy.writing = full
 sys.exit(cli.main(["worker"]))
 """

@@ -30,6 +30,7 @@ COMPLETE = {
     "rich": "14.0",
     "platformdirs": "4.4.0",
     "filelock": "3.20.0",
+    "pydantic": "2.12.0",
     "numpy": "2.4.0",
 }
 
