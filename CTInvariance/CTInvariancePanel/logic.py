@@ -13,7 +13,7 @@ from slicer.i18n import tr as _
 
 from CTInvarianceLib import __version__
 from CTInvarianceLib.base import VolumeError
-from CTInvarianceLib.config import read_manifest, trained_patch_size
+from CTInvarianceLib.config import Question, read_manifest, trained_patch_size
 from CTInvarianceLib.sources import SeriesPair
 
 from . import words
@@ -198,6 +198,7 @@ class Logic:
         """
         volumes.requireCT(volumeNode)
         folder = self._modelsWith(models, denoiser, layer)
+        question = Question(denoiser, layer, count, domain, seed)
         if count < 1:
             raise VolumeError(_("{} samples cannot be drawn").format(count), hint=_("Ask for one or more."))
         if patch is None:
@@ -208,17 +209,13 @@ class Logic:
             "program": _PROGRAM,
             "models": folder.name,
             "modelsFolder": str(folder),
-            "denoiser": denoiser,
-            "layer": layer,
-            "domain": domain,
-            "n": count,
-            "seed": seed,
+            **question.to_dict(),
         }
 
         def prepare() -> Steps:
             write = self.jobs.scratch.write
             request = {
-                **{key: facts[key] for key in ("denoiser", "layer", "domain", "n", "seed")},
+                **question.to_dict(),
                 "models": str(folder),
                 "volume": str((yield from write(volumes.slicesHU(volumeNode, patch.slice, patch.count)))),
                 "region": [patch.top, patch.left, patch.rows, patch.columns],

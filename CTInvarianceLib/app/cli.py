@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from .. import __version__
 from ..base import Cancelled, CTInvarianceError
-from ..config import DOMAINS, PRESETS
+from ..config import DOMAINS, PRESETS, Question
 
 BAD_INPUT, CANCELLED = 2, 130
 _PACKAGE = __name__.partition(".")[0]
@@ -153,7 +153,7 @@ def _add_sample(sub: Any) -> None:
     sample.add_argument("volume")
     _add_models(sample)
     sample.add_argument("--layer", required=True)
-    sample.add_argument("--domain", choices=DOMAINS, default="low")
+    sample.add_argument("--domain", choices=DOMAINS, default=Question.domain)
     sample.add_argument("--slice", type=int, default=None, help="index of the (first) slice (the middle)")
     sample.add_argument("--slices", type=int, default=1, metavar="COUNT", help="a slab of so many slices (1)")
     sample.add_argument(
@@ -170,8 +170,8 @@ def _add_sample(sub: Any) -> None:
     sample.add_argument(
         "--tile", type=int, metavar="PIXELS", help="work in tiles, where memory is short; same result"
     )
-    sample.add_argument("-n", type=int, default=250, help="number of samples (250)")
-    sample.add_argument("--seed", type=int, default=0)
+    sample.add_argument("-n", type=int, default=Question.n, help=f"number of samples ({Question.n})")
+    sample.add_argument("--seed", type=int, default=Question.seed)
     sample.add_argument("--out", required=True, help="folder to write")
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from ..base import ConfigError, ModelsError, Reporter, VolumeError
 from ..config import (
     Config,
+    Question,
     configuration,
     delete_models,
     list_models,
@@ -132,7 +133,10 @@ def sample(options: Namespace) -> None:
     from ..volumes import Place
 
     models, volume = Models.load(options.models), read_volume(options.volume)
-    embedding = models.trained_layer(options.denoiser, options.layer, options.domain).embedding
+    question = Question(
+        options.denoiser, options.layer, options.n, options.domain, options.seed, options.tile
+    )
+    embedding = models.trained_layer(question.denoiser, question.layer, question.domain).embedding
     sides = _sides(options, embedding.patch_size)
     place = Place.choose(volume, sides, first=options.slice, count=options.slices, centre=options.center)
     seen, region = place.seen(volume, alone=embedding.fixed_size)
@@ -141,13 +145,8 @@ def sample(options: Namespace) -> None:
         report = Reporter(console, {"sampling": 1.0})
         slab = models.sample_slab(
             seen,
-            options.denoiser,
-            options.layer,
-            options.n,
-            options.domain,
-            options.seed,
+            question,
             region=region,
-            tile=options.tile,
             progress=lambda f: report.progress("sampling", f),
         )
     seconds = time.perf_counter() - start

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..base import Event, OnEvent, Reporter, writing
-from ..config import DOMAINS, preset
+from ..config import DOMAINS, Domain, preset
 from ..files import read_volume
 from ..report import draw_montage, table, write_samples
 from ..sources import find_pairs, read_pair
@@ -45,7 +45,7 @@ class _Case:
     place: Place
     volume: CTVolume
     full_dose: CTVolume | None
-    domains: tuple[str, ...]
+    domains: tuple[Domain, ...]
 
 
 def run_demo(

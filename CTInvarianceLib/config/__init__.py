@@ -16,8 +16,9 @@ from .manifest import (
     unrelated_file,
     write_manifest,
 )
+from .question import Question
 from .reading import config_from_dict, customized, preset, read_config
-from .settings import DOMAINS, PRESETS, Config, DataConfig, DenoiserConfig, EmbeddingConfig
+from .settings import DOMAINS, PRESETS, Config, DataConfig, DenoiserConfig, Domain, EmbeddingConfig
 
 __all__ = [
     "DOMAINS",
@@ -26,8 +27,10 @@ __all__ = [
     "Config",
     "DataConfig",
     "DenoiserConfig",
+    "Domain",
     "EmbeddingConfig",
     "Plain",
+    "Question",
     "config_from_dict",
     "configuration",
     "customized",

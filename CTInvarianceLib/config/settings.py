@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 from .checking import Plain
 
-DOMAINS = ("low", "full")
+Domain = Literal["low", "full"]
+DOMAINS: tuple[Domain, ...] = ("low", "full")
 PRESETS = ("quick", "slides", "reference")
 
 

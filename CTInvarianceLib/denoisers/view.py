@@ -11,15 +11,16 @@ from torch import Tensor, nn
 from ..volumes import Region
 from .cut import representation
 
-_LEAST_WINDOW = 64  # pixels; on smaller images oneDNN sums a convolution in another order: other last bits
+_LEAST_WINDOW = 64  # pixels; on smaller ones oneDNN may take another kernel, which sums in another order
 
 
 @dataclass(frozen=True)
 class View:
     """A region in its window: as much of the image around it as the denoiser needs.
 
-    What is computed of the window and cut to the region is what the whole image would give there: the window ends
-    where the image ends, so a convolution sees zeros where it would see them, and nowhere else.
+    What is computed of the window and cut to the region is what the whole image would give there, but for rounding:
+    the window ends where the image ends, so a convolution sees zeros where it would see them, and nowhere else. The
+    last bits may differ, as libraries choose by size and processor in which order they sum.
 
     Attributes:
         window: (N, 1, H, W), normalised.

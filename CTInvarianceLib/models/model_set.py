@@ -14,6 +14,8 @@ from ..base import LayerError, ModelsError, Progress, VolumeError, unheard
 from ..config import (
     DOMAINS,
     Config,
+    Domain,
+    Question,
     configuration,
     denoiser_file,
     embedding_file,
@@ -146,7 +148,7 @@ class Models:
         denoiser: str,
         layer: str,
         n: int = 250,
-        domain: str = "low",
+        domain: Domain = "low",
         seed: int = 0,
         *,
         full_dose_hu: np.ndarray | None = None,
@@ -175,14 +177,9 @@ class Models:
         """
         (samples,) = self.sample_slab(
             np.asarray(patch_hu)[None],
-            denoiser,
-            layer,
-            n,
-            domain,
-            seed,
+            Question(denoiser, layer, n, domain, seed, tile),
             full_dose_hu=None if full_dose_hu is None else np.asarray(full_dose_hu)[None],
             region=region,
-            tile=tile,
             progress=progress,
         )
         return samples
@@ -190,27 +187,20 @@ class Models:
     def sample_slab(
         self,
         slices_hu: np.ndarray,
-        denoiser: str,
-        layer: str,
-        n: int = 250,
-        domain: str = "low",
-        seed: int = 0,
+        question: Question,
         *,
         full_dose_hu: np.ndarray | None = None,
         region: Region | None = None,
-        tile: int | None = None,
         progress: Progress = unheard,
         on_drawn: Callable[[Sequence[Samples]], object] = lambda slab: None,
     ) -> list[Samples]:
         """`sample` for several slices (S, H, W) at once; slice number k has the samples of seed + k."""
         return sample_invariances(
-            self.trained_layer(denoiser, layer, domain),
+            self.trained_layer(question.denoiser, question.layer, question.domain),
             slices_hu,
-            n=n,
-            seed=seed,
+            question,
             region=region,
             full_dose_hu=full_dose_hu,
-            tile=tile,
             progress=progress,
             on_drawn=on_drawn,
         )

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..base import Progress, VolumeError, part, unheard
+from ..config import Question
 from ..denoisers import View
 from ..tensors import denormalize, normalize
 from ..trust import consistency
@@ -70,12 +71,10 @@ class Samples:
 def sample_invariances(
     trained: TrainedLayer,
     images_hu: np.ndarray,
+    question: Question,
     *,
-    n: int = 250,
-    seed: int = 0,
     region: Region | None = None,
     full_dose_hu: np.ndarray | None = None,
-    tile: int | None = None,
     progress: Progress = unheard,
     on_drawn: Callable[[Sequence[Samples]], object] = lambda slab: None,
 ) -> list[Samples]:
@@ -84,17 +83,16 @@ def sample_invariances(
     Args:
         trained: denoiser, layer, embedding and flow.
         images_hu: (S, H, W), HU, low dose.
-        n: number of samples of each slice.
-        seed: of v; slice number k uses seed + k. The same seed on the same device gives the same images.
+        question: how many samples of each slice, and the seed of v; denoiser, layer and domain are those of `trained`.
         region: the part of the slices that is sampled; the rest is what the denoiser sees around it. None: all.
         full_dose_hu: (S, H, W), HU, the full-dose partner, where there is one; sets the floor in that domain.
-        tile: sides of tiles, pixels, where memory is short; None: a region at once. The result is the same.
         progress: called after every batch.
         on_drawn: gets the samples as soon as they are drawn, before R is measured: it is NaN in them.
 
     Raises:
         VolumeError: a size that the embedding does not take, values that are not finite, or a region outside.
     """
+    n, seed = question.n, question.seed
     if n < 1:
         raise VolumeError(f"{n} samples cannot be drawn", hint="Ask for one or more.")
     x = as_images(images_hu, trained)
@@ -106,7 +104,7 @@ def sample_invariances(
         view,
         n=n,
         seeds=range(seed, seed + len(x)),
-        tile=tile,
+        tile=question.tile,
         progress=part(progress, 0, DRAWING_SHARE),
     )
     denoised = view.denoised(trained.denoiser)

@@ -75,7 +75,9 @@ def train(
             _log_to_file(report, out)
         guide = config.embedding.guide
         denoisers = {guide: _denoiser(run, guide, None)} if guide else {}
-        embeddings = {domain: _embedding(run, domain, denoisers.get(guide)) for domain in DOMAINS}
+        embeddings: dict[str, Any] = {
+            domain: _embedding(run, domain, denoisers.get(guide)) for domain in DOMAINS
+        }
         for name in config.denoisers:
             denoisers[name] = denoisers.get(name) or _denoiser(run, name, embeddings["full"])
         _flows(run, embeddings, denoisers)

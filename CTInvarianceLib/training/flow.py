@@ -54,7 +54,7 @@ def make_pool(
     low, full = (
         each.cpu() for each in run.patches.draw(run.config.flow.patches, size + 2 * margin, seed=seed)
     )
-    images = dict(zip(DOMAINS, (low, full), strict=True))
+    images: dict[str, Tensor] = dict(zip(DOMAINS, (low, full), strict=True))
     inner = Region(margin, margin, size, size)
     posteriors = {}
     for domain, embedding in embeddings.items():

@@ -104,5 +104,7 @@ def _check_sizes(patients: Sequence[PatientSlices], config: Config) -> None:
 def _save_unrelated(run: Run) -> None:
     size, seed = run.config.embedding.patch_size, stage_seed(run.config.seed, "unrelated")
     drawn = zip(DOMAINS, run.validation.draw(_UNRELATED, size, seed=seed), strict=True)
-    tensors = {domain: denormalize(patches.cpu()).round().to(torch.int16) for domain, patches in drawn}
+    tensors: dict[str, torch.Tensor] = {
+        domain: denormalize(patches.cpu()).round().to(torch.int16) for domain, patches in drawn
+    }
     save_tensors(run.folder / unrelated_file(), tensors)

@@ -6,12 +6,12 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from ..base import ConfigError, Event, VolumeError
-from ..config import Config, Plain, config_from_dict, customized, from_plain, preset
+from ..config import Config, Plain, Question, config_from_dict, customized, from_plain, preset
 from ..volumes import CTVolume, open_hu, writing_npy
 from .context import Work
 
@@ -96,29 +96,22 @@ class Simulate(Plain):
         return {"volume": self.out}
 
 
-@dataclass(frozen=True)
-class Sample(Plain):
+@dataclass(frozen=True, kw_only=True)
+class Sample(Question):
     """Sample a layer's invariances in every slice of a slab.
 
     Attributes:
         volume: .npy (S, H, W), HU, of the slices alone that are asked about.
         region: top, left, height, width; empty: whole slices.
         full_dose: likewise .npy, the full-dose partner; "": none.
-        tile: sides of tiles, pixels; 0: none.
         out: folder for the arrays.
     """
 
     models: str
-    denoiser: str
-    layer: str
     volume: str
     out: str
-    n: int = 250
-    domain: Literal["low", "full"] = "low"
-    seed: int = 0
     region: tuple[int, ...] = ()
     full_dose: str = ""
-    tile: int = 0
 
     def run(self, work: Work) -> Result:
         """Write the arrays as soon as they are there, then measure R."""
@@ -135,9 +128,8 @@ class Sample(Plain):
             progress(DRAWING_SHARE, ready={"out": self.out})
 
         slab = models.sample_slab(
-            low, self.denoiser, self.layer, self.n, self.domain, self.seed,
-            full_dose_hu=full, region=region, tile=self.tile or None, progress=progress, on_drawn=show,
-        )  # fmt: skip
+            low, self, full_dose_hu=full, region=region, progress=progress, on_drawn=show
+        )
         return {
             "out": self.out,
             "consistency": [samples.consistency for samples in slab],

@@ -1,0 +1,35 @@
+"""What a layer is asked: made once, where people say it, and handed on as it is to whatever answers."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from .checking import Plain
+from .settings import Domain
+
+
+@dataclass(frozen=True)
+class Question(Plain):
+    """Which images can a layer of a denoiser not tell apart?
+
+    Attributes:
+        denoiser: of the model set.
+        layer: of the denoiser.
+        n: number of samples of every slice.
+        domain: "low" or "full": what the samples look like.
+        seed: slice number k has seed + k; the same seed on the same device gives the same samples.
+        tile: sides of tiles, pixels, where memory is short; None: a region at once. The result is the same.
+    """
+
+    denoiser: str
+    layer: str
+    n: int = 250
+    domain: Domain = "low"
+    seed: int = 0
+    tile: int | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values of what says which samples they are; tiles do not."""
+        values = asdict(self)
+        return {name: values[name] for name in ("denoiser", "layer", "domain", "n", "seed")}
