@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -12,14 +12,35 @@ from torch import Tensor, nn
 from ..base import ConfigError, DataError
 from ..tensors import rate_factor
 
-if TYPE_CHECKING:
-    from .interface import Flow
-
 _INITIAL = 64  # latents, at least, from which the first scales are set: fewer have a covariance by chance
 
 
+class Density(Protocol):
+    """What can be trained here: a torch module that knows log p(z̄ given z), such as `interface.Flow`."""
+
+    initialised: Tensor
+
+    def initialise(self, latent: Tensor, condition: Tensor | None = None) -> None:
+        """Set the scales from one batch."""
+
+    def log_prob(self, latent: Tensor, condition: Tensor | None = None) -> Tensor:
+        """log p(z̄ given z) (N,) in nats."""
+
+    def train(self) -> Any:
+        """Of `nn.Module`, as what follows."""
+
+    def eval(self) -> Any:
+        """Of `nn.Module`."""
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """Of `nn.Module`."""
+
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """Of `nn.Module`."""
+
+
 def maximise_likelihood(
-    flow: Flow,
+    flow: Density,
     latents: Tensor,
     conditions: Tensor | None = None,
     *,
@@ -107,7 +128,7 @@ def take(source: Tensor, rows: Tensor, like: Tensor) -> Tensor:
     return source[rows.to(source.device)].to(like)
 
 
-def _groups(flow: nn.Module, weight_decay: float) -> list[dict[str, object]]:
+def _groups(flow: Density, weight_decay: float) -> list[dict[str, object]]:
     """Only weights decay; scales, shifts and biases are left alone."""
     decaying = [p for name, p in flow.named_parameters() if name.endswith("weight")]
     others = [p for name, p in flow.named_parameters() if not name.endswith("weight")]
