@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
-from ..base import Event
+from ..base import Event, Progress, Reporter
 
 _LINE_EVERY_S = 15.0
 
@@ -41,7 +43,7 @@ class Console:
         self._progress.stop()
 
     def __call__(self, event: Event) -> None:
-        """Show one event of `protocol`."""
+        """Show one event; see `base.events`."""
         if event["event"] != "progress":
             return
         left = "" if event["eta_s"] is None else f"{_clock(event['eta_s'])} left"
@@ -57,6 +59,14 @@ class Console:
                 file=sys.stderr,
                 flush=True,
             )
+
+
+@contextmanager
+def progress_shown(stage: str) -> Iterator[Progress]:
+    """Progress of work that is one stage; the block hands it on."""
+    with Console() as console:
+        report = Reporter(console, {stage: 1.0})
+        yield lambda fraction: report.progress(stage, fraction)
 
 
 def show_table(title: str, rows: list[dict[str, Any]]) -> None:

@@ -1,33 +1,25 @@
-"""What the commands on data do: `pairs` and `store`."""
+"""What the commands on data do: `pairs`, `store` and `phantom`."""
 
 from __future__ import annotations
 
 import json
 import sys
 from argparse import Namespace
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-from ..base import DataError, Progress, Reporter
+from ..base import DataError
 from ..config import DataConfig
 from ..sources import Scan, SeriesPair, anatomies, require_pairs, scan, split_patients
-from .console import Console, show_table
+from .console import progress_shown, show_table
 
 WITH_PROBLEMS = 2
 
 
-@contextmanager
-def _progress(stage: str) -> Iterator[Progress]:
-    with Console() as console:
-        report = Reporter(console, {stage: 1.0})
-        yield lambda fraction: report.progress(stage, fraction)
-
-
 def pairs(options: Namespace) -> int:
     """List what a source holds, and what is wrong with it."""
-    with _progress("reading headers") as progress:
+    with progress_shown("reading headers") as progress:
         found = scan(options.source, progress=progress)
     if options.json:
         problems = [asdict(problem) for problem in found.problems]
@@ -110,13 +102,13 @@ def _build(options: Namespace, target: Any) -> int:
 
     if len(options.what) != 1:
         raise DataError("say which data are to be stored", hint="`ctinvariance store build SOURCE`.")
-    with _progress("reading headers") as progress:
+    with progress_shown("reading headers") as progress:
         found = scan(options.what[0], progress=progress)
     _name(found)
     config, pairs = DataConfig(dose=options.dose), require_pairs(found)
     wanted = needed(pairs, config, target, seed=options.seed)
     print(f"{wanted.series} series to convert, {wanted.size / 1e6:.0f} MB, to {target.folder}", flush=True)
-    with _progress("converting") as progress:
+    with progress_shown("converting") as progress:
         load_patients(pairs, config, seed=options.seed, store=target, progress=progress)
     return WITH_PROBLEMS if found.problems else 0
 
@@ -157,3 +149,27 @@ def _delete(options: Namespace, target: Any) -> int:
         target.delete(entry)
     print(f"Deleted {len(gone)} series, {size / 1e6:.0f} MB.")
     return 0
+
+
+def phantom(options: Namespace) -> None:
+    """Write phantoms with known truth."""
+    from ..phantoms import KINDS, phantom_source, write_phantoms
+
+    source = phantom_source(options.out)
+    with progress_shown("phantoms") as progress:
+        written = write_phantoms(
+            options.out,
+            patients=options.patients,
+            slices=options.slices,
+            size=options.size,
+            pixel_mm=options.pixel_mm,
+            dose=options.dose,
+            seed=options.seed,
+            kinds=options.kind or KINDS,
+            progress=progress,
+        )
+    size = sum(path.stat().st_size for path in written) / 1e6
+    print(
+        f"Patients: {options.patients}, slices of each: {options.slices}, at two doses, {size:.1f} MB. "
+        f'The DICOM files are in {source}, the truth beside it. Go on with: ctinvariance pairs "{source}"'
+    )

@@ -30,7 +30,7 @@ def read_dicom(
         DicomError: no CT image, several series, damaged or unsupported files, no common geometry.
 
     Warns:
-        GeometryWarning: as `dicom_geometry.stack`.
+        GeometryWarning: as `geometry.stack`.
     """
     headers = _one_series(files, series, where, part(progress, 0, 0.5))
     return read_slices(headers, where, progress=part(progress, 0.5, 1))
@@ -45,7 +45,7 @@ def read_slices(headers: Sequence[DicomHeader], where: object, *, progress: Prog
         DicomError: damaged or unsupported files, no common geometry.
 
     Warns:
-        GeometryWarning: as `dicom_geometry.stack`.
+        GeometryWarning: as `geometry.stack`.
     """
     for header in headers:
         _require_supported(header)

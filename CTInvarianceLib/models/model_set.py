@@ -1,4 +1,4 @@
-"""A trained set: denoisers, embeddings and flows, loaded from the folder that `manifest` describes."""
+"""A trained set: denoisers, embeddings and flows, loaded from the folder that `config.manifest` describes."""
 
 from __future__ import annotations
 

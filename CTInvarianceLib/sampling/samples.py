@@ -34,7 +34,7 @@ class Samples:
         images: (n, H, W), HU, the samples x̄.
         invariances: (n, d), or (n, c, h, w) of a grid: the v that were drawn.
         latents: z̄, the same shape; a grid that reaches beyond the patch where its sides do not divide.
-        consistency: (n,), R; see docs/method.md and `trust.Consistency`.
+        consistency: (n,), R; see docs/method.md and `trust.faithfulness.Consistency`.
         floor: of R, a distance in the units of z.
         ceiling: likewise.
         layer: where the denoiser was cut.

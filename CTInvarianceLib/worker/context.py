@@ -6,13 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..base import OnEvent, Reporter
 from ..config import MANIFEST
 
 if TYPE_CHECKING:
     from ..models import Models
+
+Result = dict[str, Any]
+"""Fields of a "result" event."""
 
 _KEPT = 2  # model sets
 

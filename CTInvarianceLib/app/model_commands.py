@@ -1,0 +1,109 @@
+"""What the commands on model sets do: `train`, `evaluate`, `models` and `demo`."""
+
+from __future__ import annotations
+
+import json
+import signal
+from argparse import Namespace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ..base import ConfigError, ModelsError
+from ..config import (
+    Config,
+    configuration,
+    delete_models,
+    list_models,
+    preset,
+    read_config,
+    read_manifest,
+    summary,
+)
+from .console import Console, progress_shown, show_table
+
+
+def train(options: Namespace) -> None:
+    """Train a model set, or go on with one."""
+    from ..training import train as run
+
+    out = Path(options.out)
+    if options.preset is None and options.config is None and not options.resume:
+        raise ConfigError("say what to train", hint="Use --preset quick, or --config FILE.")
+    with Console() as console, _stop_on_interrupt() as should_stop:
+        run(
+            _config(options, out),
+            options.data,
+            out,
+            resume=options.resume,
+            store=options.store,
+            on_event=console,
+            should_stop=should_stop,
+        )
+
+
+def _config(options: Namespace, out: Path) -> Config:
+    """Preset, with the file on top; when resuming without either, the configuration of the run."""
+    if options.preset is None and options.config is None:
+        return configuration(read_manifest(out), out)
+    base = preset(options.preset) if options.preset else None
+    return read_config(options.config, base) if options.config else preset(options.preset)
+
+
+@contextmanager
+def _stop_on_interrupt() -> Iterator[Callable[[], bool]]:
+    """First Ctrl-C (or SIGTERM): stop at the next step and save. Second: stop at once."""
+    asked: list[int] = []
+
+    def handle(number: int, frame: object) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(asked)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def evaluate(options: Namespace) -> None:
+    """Measure a model set on patients it has not seen."""
+    from ..models import Models
+    from ..report import evaluate as measure
+    from ..report import write_report
+
+    models = Models.load(options.models)
+    with progress_shown("evaluating") as progress:
+        tables = measure(models, options.data, store=options.store, progress=progress)
+    write_report(tables, Path(options.out), models=str(options.models), data=str(options.data))
+    for title, rows in tables.items():
+        if rows:
+            show_table(title, rows)
+
+
+def models(options: Namespace) -> None:
+    """List, show or delete model sets."""
+    folder = Path(options.folder)
+    if options.action == "list":
+        found = list_models(folder)
+        if not found:
+            raise ModelsError("there are no model sets in this folder", where=folder)
+        show_table(f"model sets in {folder}", found)
+    elif options.action == "show":
+        print(json.dumps({**summary(folder), **read_manifest(folder)}, indent=1))
+    else:
+        delete_models(folder)
+        print(f"deleted {folder}")
+
+
+def demo(options: Namespace) -> None:
+    """The whole method from nothing."""
+    from .demo import run_demo
+
+    with Console() as console, _stop_on_interrupt() as should_stop:
+        summary = run_demo(Path(options.out), fresh=options.fresh, on_event=console, should_stop=should_stop)
+    for title, rows in summary.tables.items():
+        show_table(title, rows)
+    print(f"Look at {summary.pictures}; numbers are in {summary.table}.")

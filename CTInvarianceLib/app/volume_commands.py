@@ -1,0 +1,82 @@
+"""What the commands on a volume do: `simulate`, `denoise` and `sample`."""
+
+from __future__ import annotations
+
+import time
+from argparse import Namespace
+from pathlib import Path
+
+import numpy as np
+
+from ..base import VolumeError
+from ..config import Question
+from ..files import read_volume, writable_suffix, write_volume
+from .console import progress_shown
+
+
+def simulate(options: Namespace) -> None:
+    """Low dose from full dose."""
+    from ..low_dose import simulate_low_dose
+
+    writable_suffix(options.out)
+    volume = read_volume(options.volume)
+    with progress_shown("simulating") as progress:
+        low = simulate_low_dose(volume, options.dose, seed=options.seed, progress=progress)
+    write_volume(low, options.out)
+
+
+def denoise(options: Namespace) -> None:
+    """Denoise a volume."""
+    from ..models import Models
+
+    writable_suffix(options.out)
+    models, volume = Models.load(options.models), read_volume(options.volume)
+    models.denoiser(options.denoiser)
+    with progress_shown("denoising") as progress:
+        result = models.denoise(volume, options.denoiser, progress=progress)
+    write_volume(result, options.out)
+
+
+def sample(options: Namespace) -> None:
+    """Sample a layer's invariances at a patch, or in whole slices."""
+    from ..models import Models
+    from ..report import write_samples
+    from ..volumes import Place
+
+    models, volume = Models.load(options.models), read_volume(options.volume)
+    question = Question(
+        options.denoiser, options.layer, options.n, options.domain, options.seed, options.tile
+    )
+    embedding = models.trained_layer(question.denoiser, question.layer, question.domain).embedding
+    sides = _sides(options, embedding.patch_size)
+    place = Place.choose(volume, sides, first=options.slice, count=options.slices, centre=options.center)
+    seen, region = place.seen(volume, alone=embedding.fixed_size)
+    start = time.perf_counter()
+    with progress_shown("sampling") as progress:
+        slab = models.sample_slab(seen, question, region=region, progress=progress)
+    seconds = time.perf_counter() - start
+    origin = {
+        "volume": str(options.volume),
+        **place.to_dict(),
+        "models": str(options.models),
+        "embedding": embedding.kind,
+    }
+    write_samples(slab, place.cut(volume), Path(options.out), denoiser=options.denoiser, **origin)
+    r = np.concatenate([samples.consistency for samples in slab])
+    drawn = f"{options.n} samples" + (f" of each of {place.count} slices" if place.count > 1 else "")
+    print(f"{drawn} in {seconds:.1f} s, R = {r.mean():.3f} ± {r.std():.3f}, written to {options.out}")
+
+
+def _sides(options: Namespace, trained: int) -> tuple[int, int] | None:
+    """Rows and columns of what is asked about; None: whole slices."""
+    if options.whole:
+        if options.size or options.center:
+            raise VolumeError(
+                "--whole is the whole slice, --size and --center choose a part of it",
+                hint="Leave one of them away.",
+            )
+        return None
+    sides = options.size or [trained]
+    if len(sides) > 2:
+        raise VolumeError(f"--size has {len(sides)} numbers", hint="Give PIXELS, or ROWS COLUMNS.")
+    return sides[0], sides[-1]
