@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from closeness import assert_same
 
 from CTInvarianceLib.base import VolumeError
 from CTInvarianceLib.data import Patches, PatientSlices
@@ -137,7 +138,7 @@ def test_slices_on_a_device_give_the_same_patches(request):
     )
     assert patches.resident
     for ours, theirs in zip(patches.draw(200, 32, seed=9), expected, strict=True):
-        assert torch.equal(ours.cpu(), theirs)
+        assert_same(ours, theirs)
 
 
 def test_a_slice_smaller_than_the_patch_is_named():

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import tiny
 import torch
+from closeness import assert_same
 
 import CTInvarianceLib as cti
 from CTInvarianceLib.base import ConfigError, ModelsError
+from CTInvarianceLib.config import Question
 from CTInvarianceLib.tensors import normalize
 from CTInvarianceLib.volumes import Region
 
@@ -44,11 +46,11 @@ def test_samples_are_decoded_with_the_denoised_image(models, patch, domain):
     assert np.isfinite(samples.images).all()
     embedding = models.embedding(domain)
     decoded = embedding.decode(samples.latents, samples.denoised)
-    np.testing.assert_allclose(decoded, samples.images, atol=0.05)
+    assert_same(decoded, samples.images)
     others = embedding.decode(samples.latents, samples.denoised + 200)
     assert np.abs(decoded - others).max() > 0.1
     embedded = embedding.decode(embedding.encode(samples.target).mean, samples.denoised)
-    np.testing.assert_allclose(samples.embedded, embedded, atol=0.05)
+    assert_same(samples.embedded, embedded)
 
 
 def test_the_flow_maps_the_samples_back_to_their_invariances(models, patch):
@@ -71,26 +73,26 @@ def test_a_guided_decoder_needs_the_denoised_image_and_another_takes_none(models
 def test_a_saved_set_is_guided_when_it_is_opened_again(models, patch):
     again = cti.Models.load(models.folder)
     ours, theirs = (m.sample(patch, "chen", "5", n=2, seed=1).images for m in (again, models))
-    np.testing.assert_allclose(ours, theirs, atol=0.01)
+    assert_same(ours, theirs)
 
 
 @pytest.mark.parametrize("models", ["spatial"], indirect=True)
 def test_tiles_regions_and_slabs_see_their_own_guide(models):
     slices = np.random.default_rng(0).normal(0, 200, (2, 75, 62)).astype(np.float32)
-    at_once = models.sample_slab(slices, "chen", "5", n=3)
-    tiled = models.sample_slab(slices, "chen", "5", n=3, tile=16)
+    at_once = models.sample_slab(slices, Question("chen", "5", n=3))
+    tiled = models.sample_slab(slices, Question("chen", "5", n=3, tile=16))
     region = Region(20, 13, 31, 27)
     for k in range(2):
-        np.testing.assert_allclose(tiled[k].images, at_once[k].images, rtol=0, atol=1e-3)
+        assert_same(tiled[k].images, at_once[k].images)
         alone = models.sample(slices[k], "chen", "5", n=3, seed=k)
-        np.testing.assert_allclose(alone.images, at_once[k].images, rtol=0, atol=1e-3)
+        assert_same(alone.images, at_once[k].images)
         part = models.sample(slices[k], "chen", "5", n=2, region=region)
         seen = region.of(torch.from_numpy(at_once[k].denoised)).numpy()
-        np.testing.assert_allclose(part.denoised, seen, atol=1e-3)
+        assert_same(part.denoised, seen)
         # The latent's grid reaches beyond the region, where the guide is continued.
         edge = [(0, 4 * cells - side) for cells, side in zip(part.latents.shape[2:], seen.shape, strict=True)]
         decoded = models.embedding("low").decode(part.latents, np.pad(seen, edge, mode="edge"))
-        np.testing.assert_allclose(decoded[:, :31, :27], part.images, atol=0.05)
+        assert_same(decoded[:, :31, :27], part.images)
 
 
 REFUSED = {

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 import tiny
 import torch
+from closeness import assert_same
 
 import CTInvarianceLib as cti
 from CTInvarianceLib.base import LayerError, ModelsError, VolumeError, WeightsError
+from CTInvarianceLib.config import Question
 from CTInvarianceLib.denoisers import Identity
 from CTInvarianceLib.tensors import denormalize, normalize
 from CTInvarianceLib.trust import consistency, mosaics
@@ -49,7 +51,7 @@ def test_samples_have_the_documented_shapes_and_agree_with_each_other(models, ki
     np.testing.assert_allclose(samples.mean, samples.images.mean(0))
     np.testing.assert_allclose(samples.std, samples.images.std(0, ddof=1))
     decoded = models.embedding("low").decode(samples.latents)
-    np.testing.assert_allclose(decoded, samples.images, atol=0.05)
+    assert_same(decoded, samples.images)
 
 
 @pytest.mark.parametrize("domain", ["low", "full"])
@@ -125,7 +127,7 @@ def test_the_full_dose_partner_sets_the_floor_of_its_domain(models, patch, tiny_
 def test_many_samples_are_decoded_in_batches_with_the_same_result(models, patch, monkeypatch):
     whole = models.sample(patch, "chen", "5", n=20).images
     monkeypatch.setattr("CTInvarianceLib.tensors.batches._BATCH_BYTES", {"cpu": 32 * 32 * 8 * 4 * 3})
-    np.testing.assert_allclose(models.sample(patch, "chen", "5", n=20).images, whole, atol=0.01)
+    assert_same(models.sample(patch, "chen", "5", n=20).images, whole)
 
 
 def test_embedding_takes_and_gives_what_the_contract_says(models, kind, patch):
@@ -136,7 +138,7 @@ def test_embedding_takes_and_gives_what_the_contract_says(models, kind, patch):
     assert embedding.decode(one.mean).shape == (32, 32)
     tensor = embedding.decode(torch.from_numpy(many.mean))
     assert isinstance(tensor, torch.Tensor)
-    np.testing.assert_allclose(tensor[0].numpy(), embedding.decode(one.mean), atol=1e-2)
+    assert_same(tensor[0].numpy(), embedding.decode(one.mean))
 
 
 def test_identity_returns_the_hu_it_was_given(models, volume):
@@ -227,8 +229,8 @@ def test_damaged_missing_and_foreign_weights_are_named(copy):
 
 def test_progress_grows_to_one_and_changes_nothing(models, patch):
     slab, fractions = np.stack([patch, patch[::-1]]), []
-    plain = models.sample_slab(slab, "chen", "5", n=700, seed=1)
-    told = models.sample_slab(slab, "chen", "5", n=700, seed=1, progress=fractions.append)
+    plain = models.sample_slab(slab, Question("chen", "5", n=700, seed=1))
+    told = models.sample_slab(slab, Question("chen", "5", n=700, seed=1), progress=fractions.append)
     for a, b in zip(plain, told, strict=True):
         np.testing.assert_array_equal(a.images, b.images)
         np.testing.assert_array_equal(a.consistency, b.consistency)
@@ -257,7 +259,7 @@ def test_what_progress_raises_stops_the_work(models, patch, volume):
 
 def test_samples_are_there_before_their_consistency(models, patch):
     seen = []
-    (final,) = models.sample_slab(patch[None], "chen", "5", n=3, on_drawn=seen.extend)
+    (final,) = models.sample_slab(patch[None], Question("chen", "5", n=3), on_drawn=seen.extend)
     assert np.isnan(seen[0].consistency).all()
     assert np.isfinite(final.consistency).all()
     np.testing.assert_array_equal(seen[0].images, final.images)
