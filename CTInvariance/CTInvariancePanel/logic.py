@@ -16,10 +16,10 @@ from CTInvarianceLib.base import VolumeError
 from CTInvarianceLib.config import Question, read_manifest, trained_patch_size
 from CTInvarianceLib.sources import SeriesPair
 
-from . import words
 from .dicom import database
 from .jobs import PATIENCE, Job, Jobs
 from .nodes import Patch, SampleNodes, samples, volumes
+from .sampling import Sampling
 from .setup import modelsets
 from .steps import Steps
 from .views import layout
@@ -211,47 +211,9 @@ class Logic:
             "modelsFolder": str(folder),
             **question.to_dict(),
         }
-
-        def prepare() -> Steps:
-            write = self.jobs.scratch.write
-            request = {
-                **question.to_dict(),
-                "models": str(folder),
-                "volume": str((yield from write(volumes.slicesHU(volumeNode, patch.slice, patch.count)))),
-                "region": [patch.top, patch.left, patch.rows, patch.columns],
-                "out": str(self.jobs.scratch.new()),
-            }
-            if fullDoseNode is not None:
-                _requireSameGrid(fullDoseNode, volumeNode)
-                part = volumes.slicesHU(fullDoseNode, patch.slice, patch.count)
-                request["full_dose"] = str((yield from write(part)))
-            return request
-
-        shown: list[SampleNodes] = []
-
-        def show(ready: dict[str, Any]) -> Steps:
-            arrays = {path.stem: np.load(path, mmap_mode="r") for path in Path(ready["out"]).glob("*.npy")}
-            nodes = yield from samples.addSamples(
-                volumeNode,
-                patch,
-                arrays["samples"],
-                arrays["mean"],
-                arrays["std"],
-                facts,
-                denoised=arrays["denoised"],
-                fullDose=fullDoseNode,
-            )
-            shown.append(nodes)
-            return nodes
-
-        def finish(event: dict[str, Any]) -> Steps:
-            nodes = shown[0] if shown else (yield from show(event))
-            for node in (nodes.sequence, nodes.browser, nodes.mean, nodes.std):
-                volumes.annotate(node, words.figuresOf(event["table"]))
-            return nodes
-
+        sampling = Sampling(self.jobs.scratch, volumeNode, patch, question, folder, facts, fullDoseNode)
         title = _("Sampling {} layer {}").format(denoiser, layer)
-        return self._start(title, "sample", prepare, finish, early=show, wait=wait)
+        return self._start(title, "sample", sampling.prepare, sampling.finish, early=sampling.show, wait=wait)
 
     def loadSamples(self, folder: str | Path) -> SampleNodes:
         """Load a folder that `ctinvariance sample` wrote.
@@ -369,15 +331,3 @@ class Logic:
 def _fit(result: SampleNodes) -> None:
     if result.sample.GetScene() is not None:
         layout.fitCompare(result)
-
-
-def _requireSameGrid(volumeNode: Any, reference: Any) -> None:
-    volumes.requireCT(volumeNode)
-    if volumes.slicesHU(volumeNode).shape != volumes.slicesHU(reference).shape or not np.allclose(
-        volumes.ijkToRAS(volumeNode), volumes.ijkToRAS(reference), atol=1e-3
-    ):
-        raise VolumeError(
-            _("the full-dose volume lies on another grid than the input"),
-            where=volumeNode.GetName(),
-            hint=_("Choose the full-dose reconstruction of the same scan, or none."),
-        )

@@ -3,6 +3,7 @@
 from .job import DONE, FAILED, Job, timeLeft
 from .process import PATIENCE
 from .runner import Jobs
+from .scratch import Scratch
 from .stepper import Stepper
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "PATIENCE",
     "Job",
     "Jobs",
+    "Scratch",
     "Stepper",
     "timeLeft",
 ]
