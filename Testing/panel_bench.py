@@ -64,9 +64,9 @@ def press(bench, section, button):
     return finish(bench, jobs[0]) if jobs else None
 
 
-def finish(bench, job, timeout_s: float = 60):
+def finish(bench, job):
     """Wait until a job has ended."""
-    bench.wait(lambda: job.finished, timeout_s, job.title)
+    bench.wait(lambda: job.finished, what=job.title)
     return job
 
 
@@ -77,5 +77,5 @@ def explore(bench, widget, volume=None, *, n=12, size=32):
     section.ui.countBox.setValue(n)
     section.ui.sizeBox.setValue(size)
     section.ui.denoiserBox.setCurrentIndex(section.ui.denoiserBox.findData("yang"))
-    bench.wait(lambda: section.description is not None, 60, "the description of the models")
+    bench.wait(lambda: section.description is not None, what="the description of the models")
     return section

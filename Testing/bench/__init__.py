@@ -8,7 +8,7 @@ connectors), the application and its modules (application), slice views and thei
     bench = start_bench(offscreen=True)
     widget = bench.load_module("CTInvariance")
     bench.click(widget.panel.setup.ui.someButton)
-    bench.wait(lambda: done, 10, "the job")
+    bench.wait(lambda: done, what="the job")
 """
 
 import slicer

@@ -57,7 +57,7 @@ def use(bench, widget, layer: str) -> None:
     import slicer
 
     data, explore = widget.panel.data, widget.panel.explore
-    bench.wait(lambda: data.ui.tree.topLevelItemCount == 3, 10, "the database in the tree")
+    bench.wait(lambda: data.ui.tree.topLevelItemCount == 3, what="the database in the tree")
     chest = next(patient for patient in data.patients if "Chest" in patient.name)
     from CTInvariancePanel.dicom import database
 
@@ -68,13 +68,13 @@ def use(bench, widget, layer: str) -> None:
     explore.parameters.fullDoseVolume = full
     widget.panel.useVolume(low)
     explore.ui.denoiserBox.setCurrentIndex(explore.ui.denoiserBox.findData("yang"))
-    bench.wait(lambda: explore.description is not None, 60, "the models")
+    bench.wait(lambda: explore.description is not None, what="the models")
     explore.ui.layerSlider.setValue(explore.layersOf["yang"].index(layer))
     bench.click(explore.ui.sampleButton)
     job = explore.job
-    bench.wait(lambda: job.finished, 120, "the samples")
+    bench.wait(lambda: job.finished, what="the samples")
     widget.panel.setup.check()
-    bench.wait(lambda: not widget.logic.jobs.unfinished, 30, "the device")
+    bench.wait(lambda: not widget.logic.jobs.unfinished, what="the device")
     bench.click(explore.ui.patchButton)
     widget.panel.results.ui.sampleSlider.setValue(6)
     slicer.app.processEvents()

@@ -93,7 +93,7 @@ def test_signals_pass_as_many_arguments_as_the_callable_takes(qt, bench):
     button.click()
     assert seen == ["none", (False, 3)]
     qt.QTimer.singleShot(0, lambda: seen.append("later"))
-    bench.wait(lambda: "later" in seen, 5, "the timer")
+    bench.wait(lambda: "later" in seen, what="the timer")
 
 
 def test_enums_are_flat_and_layouts_are_falsy_when_empty(qt):
@@ -133,9 +133,10 @@ def test_stalls_are_measured(bench):
     import time
 
     with bench.stalls() as stalls:
-        bench.wait(lambda: len(stalls.gaps) > 2, 5, "the event loop")
+        bench.wait(lambda: len(stalls.gaps) > 2, what="the event loop")
         time.sleep(0.1)
-    assert 90 < stalls.longest < 1000
+    assert stalls.longest > 90
+    assert stalls.busiest < stalls.longest, "who sleeps does not compute"
 
 
 def test_collapsible_button_folds_its_contents(qt, bench):

@@ -89,8 +89,8 @@ def test_training_from_the_console_is_a_job_of_its_own(console, tiny_source, tmp
     pairs = __import__("CTInvarianceLib").find_pairs(tiny_source)
     job = logic.startTraining(tiny.config("spatial").to_dict(), pairs, tmp_path / "run")
     assert logic.denoise(add_volume(), denoiser="chen") is not None  # works meanwhile
-    bench.wait(lambda: job.stage.startswith("embedding"), 60, "the second stage of the training")
+    bench.wait(lambda: job.stage.startswith("embedding"), what="the second stage of the training")
     job.cancel()
-    finish(bench, job, 30)
+    finish(bench, job)
     assert job.state == "cancelled"
     assert (tmp_path / "run").is_dir()

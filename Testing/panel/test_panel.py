@@ -98,7 +98,7 @@ def test_scrub_play_pin_compare_and_back(panel):
     pinned = slicer.mrmlScene.GetNodesByClass("vtkMRMLScalarVolumeNode")
     pinned = pinned.GetItemAsObject(pinned.GetNumberOfItems() - 1)
     bench.click(results.ui.playButton)
-    bench.wait(lambda: results.ui.sampleSlider.value > 4, 5, "playing")
+    bench.wait(lambda: results.ui.sampleSlider.value > 4, what="playing")
     bench.click(results.ui.playButton)
     np.testing.assert_array_equal(slicer.util.arrayFromVolume(pinned), third)
     manager = slicer.app.layoutManager()
@@ -123,9 +123,9 @@ def test_cancel_gives_the_panel_back(panel):
     section = explore(bench, widget, n=5000, size=96)
     bench.click(section.ui.sampleButton)
     job = section.job
-    bench.wait(lambda: job.progress > 0, 60, "progress")
+    bench.wait(lambda: job.progress > 0, what="progress")
     bench.click(section.ui.cancelButton)
-    finish(bench, job, 10)
+    finish(bench, job)
     assert job.state == "cancelled"
     assert section.ui.sampleButton.isEnabled()
     assert not section.ui.progressArea.isVisible()
@@ -157,7 +157,7 @@ def test_everything_survives_saving_and_reopening(panel, tmp_path):
     slicer.mrmlScene.Clear(0)
     assert widget.panel.results.current is None
     assert slicer.mrmlScene.ReadFromMRB(str(bundle))
-    bench.wait(lambda: widget.panel.results.current is not None, 5, "the result of the reopened scene")
+    bench.wait(lambda: widget.panel.results.current is not None, what="the result of the reopened scene")
     again = widget.panel.results.current
     np.testing.assert_array_equal(slicer.util.arrayFromVolume(again.sequence.GetNthDataNode(5)), before)
     assert [widget.panel.results.ui.resultsTable.item(0, k).text() for k in range(6)] == table
@@ -195,7 +195,7 @@ def test_setup_names_the_device_and_what_is_missing(panel, monkeypatch):
     assert setup.button.collapsed
     setup.button.collapsed = False
     bench.click(setup.ui.checkButton)
-    bench.wait(lambda: "torch" in setup.ui.deviceLabel.text, 60, "the device")
+    bench.wait(lambda: "torch" in setup.ui.deviceLabel.text, what="the device")
     assert not setup.ui.installButton.isVisible()
     lacking = install.Requirement("monai", ">=99", "", False, "networks")
     monkeypatch.setattr(install, "check", lambda: [lacking])

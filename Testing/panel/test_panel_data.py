@@ -49,7 +49,7 @@ def data(bench, database, tiny_spatial_models, tmp_path, monkeypatch):
     body = fill(database, tmp_path)
     with panel_with(bench, tiny_spatial_models, tmp_path, monkeypatch) as widget:
         section = widget.panel.data
-        bench.wait(lambda: section.ui.tree.topLevelItemCount == 3, 10, "the database")
+        bench.wait(lambda: section.ui.tree.topLevelItemCount == 3, what="the database")
         yield bench, section, body
 
 
@@ -96,7 +96,7 @@ def test_ticked_series_are_loaded_in_the_order_of_their_slices(data):
     assert len(loaded) == 2
     for node in loaded:
         np.testing.assert_array_equal(slicer.util.arrayFromVolume(node), body)
-    bench.wait(lambda: section.ui.tree.topLevelItemCount == 4, 5, "the scene in the tree")
+    bench.wait(lambda: section.ui.tree.topLevelItemCount == 4, what="the scene in the tree")
     assert section.parameters.inputVolume is loaded[-1]
 
 
@@ -104,7 +104,7 @@ def test_simulating_low_dose_of_a_series(data):
     bench, section, _ = data
     section.ui.tree.setCurrentItem(leaf(section, "Abdomen P2"))
     bench.click(section.ui.simulateButton)
-    bench.wait(lambda: section.parameters.fullDoseVolume is not None, 60, "the low dose")
+    bench.wait(lambda: section.parameters.fullDoseVolume is not None, what="the low dose")
     low, full = section.parameters.inputVolume, section.parameters.fullDoseVolume
     noise = [slicer.util.arrayFromVolume(node)[:, 20:28, 12:24].std() for node in (low, full)]
     assert noise[0] > 1.5 * noise[1]
@@ -129,7 +129,7 @@ def test_an_import_is_noticed_once_it_is_quiet(data, tmp_path):
         SeriesInstanceUID=generate_uid(), SeriesDescription="Later", **SQUARE,
     )  # fmt: skip
     slicer.dicomDatabase.addFolder(tmp_path / "später")
-    bench.wait(lambda: section.ui.tree.topLevelItemCount == 4, 5, "the new patient")
+    bench.wait(lambda: section.ui.tree.topLevelItemCount == 4, what="the new patient")
 
 
 def test_real_scans_are_loaded_and_denoised(
@@ -138,7 +138,7 @@ def test_real_scans_are_loaded_and_denoised(
     database.addFolder(shared_data / "dicom" / "cptac_lscc_head_toshiba")
     with panel_with(bench, tiny_spatial_models, tmp_path, monkeypatch) as widget:
         section = widget.panel.data
-        bench.wait(lambda: section.ui.tree.topLevelItemCount == 1, 10, "the database")
+        bench.wait(lambda: section.ui.tree.topLevelItemCount == 1, what="the database")
         section.ui.tree.setCurrentItem(leaf(section, "Head"))
         bench.click(section.ui.loadButton)
         volume = section.parameters.inputVolume

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +34,7 @@ def busy(bench, widget, n=5000):
     section = explore(bench, widget, n=n, size=96)
     bench.click(section.ui.sampleButton)
     job = section.job
-    bench.wait(lambda: job.progress > 0, 60, "progress")
+    bench.wait(lambda: job.progress > 0, what="progress")
     return section, job
 
 
@@ -49,7 +48,7 @@ def test_a_killed_worker_is_told_and_started_anew(panel):
     bench, widget = panel
     _, job = busy(bench, widget)
     os.kill(widget.logic.jobs.process.pid, signal.SIGKILL)
-    finish(bench, job, 10)
+    finish(bench, job)
     assert job.state == "failed"
     assert "worker process was killed" in widget.panel.message.text
     assert "Try again" in widget.panel.message.text
@@ -60,7 +59,7 @@ def test_closing_the_scene_stops_the_work(panel):
     bench, widget = panel
     section, job = busy(bench, widget)
     slicer.mrmlScene.Clear(0)
-    finish(bench, job, 15)
+    finish(bench, job)
     assert job.state == "cancelled"
     assert section.patch is None
     assert not section.ui.sampleButton.isEnabled()
@@ -87,7 +86,7 @@ def test_reloading_the_module_ends_its_worker(panel):
     pid, scratch = widget.logic.jobs.process.pid, widget.logic.jobs.scratch.folder
     again = bench.reload()
     assert job.state == "cancelled"
-    bench.wait(lambda: not alive(pid), 5, "the end of the worker")
+    bench.wait(lambda: not alive(pid), what="the end of the worker")
     assert not scratch.exists()
     usable(bench, again)
 
@@ -96,10 +95,9 @@ def test_leaving_ends_the_worker_and_removes_the_scratch_folder(
     bench, tiny_spatial_models, tmp_path, monkeypatch
 ):
     with panel_with(bench, tiny_spatial_models, tmp_path, monkeypatch) as widget:
-        busy(bench, widget)
+        _, job = busy(bench, widget)
         pid, scratch = widget.logic.jobs.process.pid, widget.logic.jobs.scratch.folder
-        start = time.monotonic()
-    assert time.monotonic() - start < 2
+    assert job.state == "cancelled", "it has not waited for the work to end"
     assert not alive(pid)
     assert not scratch.exists()
 
@@ -112,9 +110,9 @@ def test_a_worker_that_does_not_listen_is_terminated(panel, monkeypatch):
     os.kill(pid, signal.SIGSTOP)  # it hears nothing now
     monkeypatch.setattr("CTInvariancePanel.jobs.process.TERMINATE_MS", 200)
     bench.click(section.ui.cancelButton)
-    finish(bench, job, 10)
+    finish(bench, job)
     assert job.state == "cancelled"
-    bench.wait(lambda: not alive(pid), 5, "the end of the worker")
+    bench.wait(lambda: not alive(pid), what="the end of the worker")
     usable(bench, widget)
 
 
@@ -206,7 +204,7 @@ def test_values_that_are_not_finite_are_named(panel):
     array = ct().astype(np.float32)
     array[1, 5, 5] = np.nan
     section = explore(bench, widget, add_volume(array))
-    bench.wait(lambda: "NaN" in section.ui.placeLabel.text, 2, "the message")
+    bench.wait(lambda: "NaN" in section.ui.placeLabel.text, what="the message")
     assert not section.ui.denoiseButton.isEnabled()
     assert "slice 1" in section.ui.placeLabel.text
     usable(bench, widget)
@@ -237,12 +235,12 @@ def test_no_database_and_an_empty_one(panel, tmp_path):
 
     bench, widget = panel
     data = widget.panel.data
-    bench.wait(lambda: "not open" in data.ui.dataLabel.text, 5, "the hint")
+    bench.wait(lambda: "not open" in data.ui.dataLabel.text, what="the hint")
     slicer.dicomDatabase = DicomDatabase()
     slicer.dicomDatabase.openDatabase(str(tmp_path / "leer"))
     try:
         bench.enter()
-        bench.wait(lambda: "empty" in data.ui.dataLabel.text, 5, "the hint")
+        bench.wait(lambda: "empty" in data.ui.dataLabel.text, what="the hint")
     finally:
         bench.close()
         slicer.dicomDatabase.closeDatabase()

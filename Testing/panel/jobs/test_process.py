@@ -21,20 +21,24 @@ import slicer
 from panel_bench import add_volume, ct, explore, finish, panel_with, press
 
 bench = start_bench()
-start = time.perf_counter()
+start = time.process_time()
 bench.load_module("CTInvariance")
-load = time.perf_counter() - start
+found = {"load_s": time.process_time() - start}
 bench.close()
-found = {"load": load}
 with pytest.MonkeyPatch.context() as patch, panel_with(bench, Path(sys.argv[1]), Path(sys.argv[2]), patch) as widget:
-    section = explore(bench, widget, add_volume(ct(shape=(8, 256, 256))), n=250, size=64)
+    section = explore(bench, widget, add_volume(ct(shape=(8, 256, 256))), n=3, size=64)
     press(bench, section, section.ui.sampleButton)  # imports torch, in the worker
+    section.ui.countBox.setValue(250)
     for name, button in (("sampling", section.ui.sampleButton), ("denoising", section.ui.denoiseButton)):
         with bench.stalls() as stalls:
             start = time.perf_counter()
             job = press(bench, section, button)
-            found[name] = {"seconds": time.perf_counter() - start, "state": job.state, "longest_ms": stalls.longest}
+            found[name] = {"seconds": time.perf_counter() - start, "state": job.state}
+            found[name] |= {"longest_s": stalls.longest / 1000, "busiest_s": stalls.busiest / 1000}
     found["torch"] = sorted(name for name in sys.modules if name.split(".")[0] in ("torch", "monai"))
+start = time.process_time()
+import torch
+found["torch_s"] = time.process_time() - start
 print("FOUND", json.dumps(found), flush=True)
 """
 
@@ -44,7 +48,7 @@ def journey(tiny_spatial_models, tmp_path_factory):
     """What one visit to the panel measured."""
     run = subprocess.run(
         [sys.executable, "-c", JOURNEY, str(tiny_spatial_models), str(tmp_path_factory.mktemp("home"))],
-        cwd=TESTING, capture_output=True, text=True, timeout=240, check=False,
+        cwd=TESTING, capture_output=True, text=True, timeout=1200, check=False,
     )  # fmt: skip
     lines = [line for line in run.stdout.splitlines() if line.startswith("FOUND ")]
     assert lines, run.stdout + run.stderr
@@ -56,10 +60,12 @@ def test_the_panel_never_imports_torch(journey):
 
 
 def test_it_loads_in_a_moment(journey):
-    assert journey["load"] < 1.0  # 0.3 s on a quiet machine; others may be busy
+    """0.3 s; whatever the machine, less than the import of torch alone would take."""
+    assert journey["load_s"] < 0.5 * journey["torch_s"]
 
 
 @pytest.mark.parametrize("work", ["sampling", "denoising"])
 def test_the_window_never_freezes(journey, work):
     assert journey[work]["state"] == "done"
-    assert journey[work]["longest_ms"] < 200  # 50 ms on a quiet machine with a core to spare
+    assert journey[work]["longest_s"] < 0.5 * journey[work]["seconds"], "it waits for the work"
+    assert journey[work]["busiest_s"] < 0.5 * journey["load_s"], "it computes; 50 ms where it loads in 300"
