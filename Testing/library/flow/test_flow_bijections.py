@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from safetensors.torch import load, save
+from bijection_contract import BijectionContract
 from torch import Tensor, nn
 
 from CTInvarianceLib.flow import ConditionalFlow, ConditionNetwork
@@ -60,9 +60,21 @@ def randomise(module: nn.Module, seed: int = 0) -> None:
 
 
 @pytest.fixture(params=BIJECTIONS)
-def case(request: pytest.FixtureRequest) -> tuple[nn.Module, Tensor, tuple[Tensor, ...]]:
-    """A bijection with random weights, 9 rows x and 9 contexts, in float64."""
-    build, d, shape = BIJECTIONS[request.param]
+def name(request: pytest.FixtureRequest) -> str:
+    """Which bijection."""
+    return request.param
+
+
+@pytest.fixture
+def build(name: str) -> Callable[[int], nn.Module]:
+    """Makes it from a seed."""
+    return BIJECTIONS[name][0]
+
+
+@pytest.fixture
+def case(name: str, build: Callable[[int], nn.Module]) -> tuple[nn.Module, Tensor, tuple[Tensor, ...]]:
+    """It with random weights, 9 rows x and 9 contexts, in float64."""
+    _, d, shape = BIJECTIONS[name]
     bijection = build(0).double()
     randomise(bijection)
     x = torch.randn(9, d, generator=seeded(1), dtype=torch.float64)
@@ -71,65 +83,8 @@ def case(request: pytest.FixtureRequest) -> tuple[nn.Module, Tensor, tuple[Tenso
     return bijection, x, (torch.randn(9, *shape, generator=seeded(2), dtype=torch.float64),)
 
 
-def test_inverse_is_exact_both_ways(case):
-    bijection, x, context = case
-    y, _ = bijection(x, *context)
-    assert (bijection.inverse(y, *context) - x).abs().max() < 1e-10
-    assert (bijection(bijection.inverse(x, *context), *context)[0] - x).abs().max() < 1e-10
-
-
-def test_log_determinant_is_that_of_the_jacobian(case):
-    bijection, x, context = case
-    _, log_det = bijection(x, *context)
-    assert log_det.shape == (len(x),)
-    for row in range(len(x)):
-        own = tuple(part[row : row + 1] for part in context)
-        jacobian = torch.autograd.functional.jacobian(
-            lambda one, own=own: bijection(one[None], *own)[0][0], x[row]
-        )
-        assert abs(torch.linalg.slogdet(jacobian).logabsdet - log_det[row]) < 1e-9
-
-
-def test_gradients_reach_every_parameter_and_are_those_of_differences(case):
-    bijection, x, context = case
-    x = x.requires_grad_()
-    y, log_det = bijection(x, *context)
-    (y.square().sum() + y.pow(3).mean() - log_det.sum()).backward()
-    for name, parameter in bijection.named_parameters():
-        assert parameter.grad is not None and parameter.grad.abs().max() > 0, name  # noqa: PT018
-    inputs = [x[:2].detach().requires_grad_(), *(part[:2] for part in context)]
-    assert torch.autograd.gradcheck(bijection, inputs)
-    assert torch.autograd.gradcheck(bijection.inverse, inputs)
-
-
-def test_saved_weights_give_the_same_output_in_another_one(case, request):
-    bijection, x, context = case
-    build = BIJECTIONS[request.node.callspec.params["case"]][0]
-    other = build(99).double()
-    other.load_state_dict(load(save(bijection.state_dict())))
-    assert torch.equal(other(x, *context)[0], bijection(x, *context)[0])
-    assert torch.equal(other.inverse(x, *context), bijection.inverse(x, *context))
-
-
-def test_one_context_serves_all_rows(case):
-    bijection, x, context = case
-    if not context:
-        pytest.skip("takes no context")
-    one = context[0][:1]
-    y, log_det = bijection(x, one)
-    full_y, full_log_det = bijection(x, one.expand(len(x), *one.shape[1:]))
-    torch.testing.assert_close((y, log_det), (full_y, full_log_det), rtol=1e-12, atol=1e-12)
-    assert (bijection.inverse(y, one) - x).abs().max() < 1e-10
-
-
-def test_first_weights_depend_on_the_seed_alone(case, request):
-    build = BIJECTIONS[request.node.callspec.params["case"]][0]
-    state = torch.get_rng_state()
-    first = build(3).state_dict()
-    assert torch.equal(torch.get_rng_state(), state), "building draws from the global generator"
-    torch.rand(7)
-    again = build(3).state_dict()
-    assert all(torch.equal(first[name], again[name]) for name in first)
+class TestContract(BijectionContract):
+    """Of vectors."""
 
 
 def test_another_seed_is_another_flow():
