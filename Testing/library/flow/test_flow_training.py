@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -46,10 +45,10 @@ class LinearGaussian:
     def covariance(self) -> Tensor:
         return (torch.eye(len(self.chol)) - self.gain @ self.A) @ self.chol @ self.chol.T
 
-    @property
-    def entropy(self) -> float:
-        """h(x given z) in nats."""
-        return 0.5 * float(torch.logdet(2 * math.pi * math.e * self.covariance))
+    def log_prob(self, x: Tensor, z: Tensor) -> Tensor:
+        """log p(x given z) in nats, (N,)."""
+        normal = torch.distributions.MultivariateNormal(z.double() @ self.gain.T, self.covariance)
+        return normal.log_prob(x.double())
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -66,38 +65,71 @@ def truth() -> LinearGaussian:
     return LinearGaussian.random(d=16, k=6, seed=0)
 
 
-@pytest.fixture(scope="module")
-def trained(truth) -> ConditionalFlow:
-    flow = ConditionalFlow(16, 6, blocks=8, hidden=64)
+def fit_to(truth: LinearGaussian, *, steps: int, shuffled: bool = False, seed: int = 0) -> ConditionalFlow:
+    """A flow of pairs, or of latents with the conditions of others."""
+    flow = ConditionalFlow(16, 6, blocks=8, hidden=64, seed=seed)
     x, z = truth.draw(100_000, seed=1)
-    start = time.process_time()
-    losses = flow.fit(x, z, steps=1200, batch_size=512, learning_rate=3e-3, seed=0)
-    assert time.process_time() - start < 60
+    losses = flow.fit(
+        x, z.roll(1, 0) if shuffled else z, steps=steps, batch_size=256, learning_rate=5e-3, seed=seed
+    )
     assert losses[-1] < losses[0]
     assert not flow.training
     return flow
 
 
+@pytest.fixture(scope="module")
+def trained(truth) -> ConditionalFlow:
+    return fit_to(truth, steps=600)
+
+
+def divergence(truth: LinearGaussian, flow: ConditionalFlow) -> tuple[float, float]:
+    """KL(p ‖ flow) in nats and its standard error: of the same draws, log p of the truth is known too."""
+    x, z = truth.draw(20_000, seed=2)
+    above = truth.log_prob(x, z) - flow.log_prob(x, z).double()
+    return float(above.mean()), float(above.std()) / len(above) ** 0.5
+
+
+def errors(truth: LinearGaussian, flow: ConditionalFlow) -> tuple[float, float]:
+    """Of the mean and the covariance of samples, relative to the spread; the worst of some conditions."""
+    _, conditions = truth.draw(4, seed=3)
+    found = []
+    for z in conditions:
+        v = torch.randn(50_000, 16, generator=torch.Generator().manual_seed(0))
+        x = flow.inverse(v, z[None]).double()
+        mean = torch.linalg.norm(x.mean(0) - truth.gain @ z.double()) / truth.covariance.trace().sqrt()
+        covariance = torch.linalg.norm(x.T.cov() - truth.covariance) / torch.linalg.norm(truth.covariance)
+        found.append((float(mean), float(covariance)))
+    means, covariances = zip(*found, strict=True)
+    return max(means), max(covariances)
+
+
+# Other seeds and processors take training elsewhere. The worst seen: a divergence of 0.043 nats, errors of 0.060 and
+# 0.056; the bounds are twice that. Of the flow that saw the conditions of others: 6.6 nats, 1.2 and 1.2.
+
+
 @pytest.mark.slow
 @torch.no_grad()
-def test_likelihood_reaches_the_entropy_and_never_beats_it(truth, trained):
-    nll = -trained.log_prob(*truth.draw(20_000, seed=2)).double()
-    standard_error = float(nll.std()) / len(nll) ** 0.5
-    assert float(nll.mean()) < truth.entropy + 0.3
-    assert float(nll.mean()) > truth.entropy - standard_error
+def test_likelihood_reaches_the_truths_and_never_beats_it(truth, trained):
+    apart, standard_error = divergence(truth, trained)
+    assert -3 * standard_error < apart < 0.1
 
 
 @pytest.mark.slow
 @torch.no_grad()
 def test_samples_have_the_conditional_mean_and_covariance(truth, trained):
-    _, conditions = truth.draw(4, seed=3)
-    size = truth.covariance.trace().sqrt()
-    for z in conditions:
-        v = torch.randn(50_000, 16, generator=torch.Generator().manual_seed(0))
-        x = trained.inverse(v, z[None]).double()
-        error = torch.linalg.norm(x.T.cov() - truth.covariance) / torch.linalg.norm(truth.covariance)
-        assert error < 0.08
-        assert torch.linalg.norm(x.mean(0) - truth.gain @ z.double()) / size < 0.08
+    mean, covariance = errors(truth, trained)
+    assert mean < 0.12
+    assert covariance < 0.12
+
+
+@pytest.mark.slow
+def test_a_flow_that_sees_the_conditions_of_others_is_told_by_far(truth):
+    wrong = fit_to(truth, steps=60, shuffled=True)
+    with torch.no_grad():
+        assert divergence(truth, wrong)[0] > 1
+        mean, covariance = errors(truth, wrong)
+    assert mean > 0.5
+    assert covariance > 0.3
 
 
 @pytest.mark.slow
