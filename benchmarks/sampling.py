@@ -1,6 +1,6 @@
 """Samples of the spatial embedding: against the vector one, one at a time, and decoding against MONAI's AutoencoderKL.
 
-python benchmarks/sampling.py [--out FILE.json]
+python benchmarks/sampling.py [--out FILE.json] [--repeats N] [--ratios]
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ SAMPLES = 250
 THREADS = 2
 PATCH, SLICE = 128, 512
 ONE_BY_ONE = 25  # of the samples; the time of all of them is ten times as long
+TIMES = 4  # as many, to see that time grows as the samples do
 
 
 def vector() -> Config:
@@ -57,17 +58,15 @@ def drawing(trained: TrainedLayer, side: int, n: int, tile: int | None = None) -
     return work
 
 
-def one_at_a_time(trained: TrainedLayer) -> Callable[[], None]:
-    single = drawing(trained, PATCH, 1)
+def again(work: Callable[[], None], times: int) -> Callable[[], None]:
+    def repeated() -> None:
+        for _ in range(times):
+            work()
 
-    def work() -> None:
-        for _ in range(ONE_BY_ONE):
-            single()
-
-    return work
+    return repeated
 
 
-def decoding() -> Ratio:
+def decoding(repeats: int) -> Ratio:
     """25 latents of 128×128 pixels; MONAI's network as in `embeddings.py`, with as many numbers."""
     ours = build_embedding(preset("quick")).eval()
     theirs = AutoencoderKL(
@@ -76,28 +75,36 @@ def decoding() -> Ratio:
     ).eval()  # fmt: skip
     latents = torch.randn(25, 8, PATCH // 4, PATCH // 4)
     with torch.inference_mode():
-        return compare(lambda: ours.decode(latents), lambda: theirs.decode(latents), repeats=5, warm_up=1)
+        return compare(
+            lambda: ours.decode(latents), lambda: theirs.decode(latents), repeats=repeats, warm_up=1
+        )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, help="write the figures as JSON")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--ratios", action="store_true", help="without the times of 250 samples")
     arguments = parser.parse_args()
     torch.set_num_threads(THREADS)
-    figures = {}
+    repeats, figures = arguments.repeats, {}
     for denoiser, name in (("chen", "1"), ("yang", "8")):
         spatial, other = layer(preset("quick"), denoiser, name), layer(vector(), denoiser, name)
-        together = drawing(spatial, PATCH, SAMPLES)
-        title = f"{denoiser}, layer {name}"
-        alone = compare(drawing(spatial, PATCH, ONE_BY_ONE), one_at_a_time(spatial), repeats=5, warm_up=1)
-        figures[f"25 of a patch, {title}: at once, one by one"] = alone
-        figures[f"250 of a patch, {title}: spatial, vector"] = compare(
-            together, drawing(other, PATCH, SAMPLES), repeats=5, warm_up=1
+        title, some = f"{denoiser}, layer {name}", drawing(spatial, PATCH, ONE_BY_ONE)
+        figures[f"25 of a patch, {title}: at once, one by one"] = compare(
+            some, again(drawing(spatial, PATCH, 1), ONE_BY_ONE), repeats=repeats, warm_up=1
         )
+        figures[f"100 of a patch, {title}: at once, 4 times 25"] = compare(
+            drawing(spatial, PATCH, TIMES * ONE_BY_ONE), again(some, TIMES), repeats=repeats, warm_up=1
+        )
+        if not arguments.ratios:
+            figures[f"250 of a patch, {title}: spatial, vector"] = compare(
+                drawing(spatial, PATCH, SAMPLES), drawing(other, PATCH, SAMPLES), repeats=repeats, warm_up=1
+            )
         figures[f"one slice, {title}: whole, in tiles of 128"] = compare(
-            drawing(spatial, SLICE, 1), drawing(spatial, SLICE, 1, tile=PATCH), repeats=5, warm_up=1
+            drawing(spatial, SLICE, 1), drawing(spatial, SLICE, 1, tile=PATCH), repeats=repeats, warm_up=1
         )
-    figures["25 patches decoded: ours, MONAI's"] = decoding()
+    figures["25 patches decoded: ours, MONAI's"] = decoding(repeats)
     print(f"{THREADS} threads; patches of {PATCH}×{PATCH}, slices of {SLICE}×{SLICE}")
     print(f"{'':52}{'first, s':>10}{'second, s':>11}{'ratio':>7}")
     for title, value in figures.items():
