@@ -10,6 +10,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 SLOW ?= 1
 PYTEST_ARGS ?=
+# A worker for each core takes a module at a time, in the order that Testing/conftest.py gives them.
+PARALLEL := -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo test panel screenshots lint types format bench clean
 .DEFAULT_GOAL := test
@@ -22,7 +24,7 @@ demo: $(STAMP)
 	$(BIN)/ctinvariance demo --out demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest $(if $(filter 0,$(SLOW)),-m "not slow") $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) $(if $(filter 0,$(SLOW)),-m "not slow") $(PYTEST_ARGS)
 
 panel: $(STAMP)
 	PYTHONPATH=Testing $(BIN)/python -m bench.window

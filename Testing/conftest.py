@@ -3,11 +3,31 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import tiny
+from filelock import FileLock
+
+Once = Callable[[str, Callable[[Path], object]], Path]
+
+# A thread for each process: the networks here are too small for more, and threads that wait for each other while
+# other tests run take many times as long. Nothing has imported torch yet, and child processes inherit it.
+os.environ["OMP_NUM_THREADS"] = "1"
+
+WORKER = os.environ.get("PYTEST_XDIST_WORKER")
+
+LONGEST = (
+    "library/app/test_demo.py",  # minutes on all cores: the other workers do everything else meanwhile
+)
+"""Modules that take long, which therefore begin first."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A long module that began last would keep one worker busy while the others have nothing left to do."""
+    rank = {Path(__file__).parent / module: place for place, module in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path, len(rank)))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -36,26 +56,48 @@ def ct_small() -> Path:
 
 
 @pytest.fixture(scope="session")
-def tiny_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Pairs of small phantoms of three patients."""
-    return tiny.phantoms(tmp_path_factory.mktemp("phantoms"))
+def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
+    """Folders that all workers read: the first to ask fills it, the others wait."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if WORKER else base
+
+    def folder(name: str, fill: Callable[[Path], object]) -> Path:
+        path, filled = shared / "once" / name, shared / "once" / f"{name}.filled"
+        path.parent.mkdir(exist_ok=True)
+        with FileLock(f"{path}.lock"):
+            if not filled.exists():
+                path.mkdir(exist_ok=True)
+                fill(path)
+                filled.touch()
+        return path
+
+    return folder
 
 
 @pytest.fixture(scope="session")
-def tiny_models(tiny_source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny_source(once: Once) -> Path:
+    """Pairs of small phantoms of three patients. Not to be changed."""
+    from CTInvarianceLib.phantoms import phantom_source
+
+    return phantom_source(once("phantoms", tiny.phantoms))
+
+
+@pytest.fixture(scope="session")
+def tiny_models(once: Once, tiny_source: Path) -> Path:
     """A model set of vectors that took seconds: real in every part, good in none. Not to be changed."""
-    return _trained("vector", tiny_source, tmp_path_factory)
+    return _trained("vector", tiny_source, once)
 
 
 @pytest.fixture(scope="session")
-def tiny_spatial_models(tiny_source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny_spatial_models(once: Once, tiny_source: Path) -> Path:
     """The same with a spatial embedding and convolutional flows. Not to be changed."""
-    return _trained("spatial", tiny_source, tmp_path_factory)
+    return _trained("spatial", tiny_source, once)
 
 
-def _trained(kind: str, source: Path, factory: pytest.TempPathFactory) -> Path:
+def _trained(kind: str, source: Path, once: Once) -> Path:
     from CTInvarianceLib.training import train
 
-    out = factory.mktemp("models") / "tiny"
-    train(tiny.config(kind), source, out, on_event=lambda event: None)
-    return out
+    def fill(folder: Path) -> None:
+        train(tiny.config(kind), source, folder / "tiny", on_event=lambda event: None)
+
+    return once(f"{kind} models", fill) / "tiny"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import slicer
 from PySide6.QtCore import QSettings
 from PySide6.QtWidgets import QApplication
@@ -32,6 +34,10 @@ class Application:
         self._layout_manager = None
         self._module_manager = ModuleManager()
         self._logic = slicer.vtkSlicerApplicationLogic()
+        # Where colour files would lie. Without, it complains about that when the process ends.
+        Path(folder, "share", "ColorFiles").mkdir(parents=True)
+        self._logic.SetHomeDirectory(folder)
+        self._logic.SetShareDirectory("share")
         self._logic.SetMRMLScene(slicer.mrmlScene)
         self._cache, self._data_io = slicer.vtkCacheManager(), slicer.vtkDataIOManager()
         self._cache.SetRemoteCacheDirectory(f"{folder}/cache")  # where a .mrb is unpacked

@@ -22,14 +22,15 @@ from CTInvarianceLib.app import main
 from CTInvarianceLib.volumes import Region
 
 
-def run(*arguments, code=0):
-    """Run in a process of its own, as a shell would; its standard output, and error output."""
-    result = subprocess.run(
-        [sys.executable, "-m", "CTInvarianceLib", *map(str, arguments)],
-        capture_output=True, text=True, check=False, env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
-    assert result.returncode == code, result.stderr
-    return result.stdout, result.stderr
+@pytest.fixture
+def run(capsys):
+    """Run a command that must succeed; its standard output, and error output."""
+
+    def run(*arguments):
+        assert main([str(a) for a in arguments]) == 0
+        return capsys.readouterr()
+
+    return run
 
 
 @pytest.fixture
@@ -50,11 +51,16 @@ def fails(capsys):
 def test_sample_writes_everything_at_its_place(tiny_models, tiny_source, tmp_path):
     volume = cti.read_volume(tiny.series(tiny_source))
     out = tmp_path / "proben ä"
-    stdout, _ = run(
+    arguments = (
         "sample", tiny.series(tiny_source), "--models", tiny_models, "--denoiser", "chen", "--layer", 5,
         "--slice", 0, "--center", 30, 25, "-n", 12, "--seed", 4, "--out", out,
     )  # fmt: skip
-    assert "12 samples in" in stdout
+    result = subprocess.run(  # as a shell would
+        [sys.executable, "-m", "CTInvarianceLib", *map(str, arguments)],
+        capture_output=True, text=True, check=False, env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert "12 samples in" in result.stdout
     assert sorted(p.name for p in out.iterdir()) == [
         "mean.nrrd",
         "montage.png",
@@ -113,7 +119,7 @@ def test_a_spatial_embedding_samples_any_region_and_sees_what_surrounds_it(
 
 
 @pytest.mark.parametrize("suffix", [".nrrd", ".nii.gz", ".mha"])
-def test_identity_changes_nothing_through_files(tiny_models, tmp_path, suffix):
+def test_identity_changes_nothing_through_files(run, tiny_models, tmp_path, suffix):
     hu = np.random.default_rng(0).integers(-1024, 3071, (3, 40, 48)).astype(np.int16)
     dicom_files.write_series(tmp_path / "ct", hu)
     out = tmp_path / f"same{suffix}"
@@ -123,13 +129,15 @@ def test_identity_changes_nothing_through_files(tiny_models, tmp_path, suffix):
     np.testing.assert_allclose(result.affine, cti.read_volume(tmp_path / "ct").affine, atol=1e-4)
 
 
-def test_pairs_phantom_simulate_and_models(tiny_models, tmp_path):
+@pytest.mark.filterwarnings("default:one patient only")  # the command says so, to people
+def test_pairs_phantom_simulate_and_models(run, tiny_models, tmp_path):
     options = ("--patients", 1, "--slices", 1, "--size", 192, "--pixel-mm", 2, "--kind", "chest")
     stdout, stderr = run("phantom", *options, "--out", tmp_path / "p")
     assert "Patients: 1, slices of each: 1" in stdout
     assert f'ctinvariance pairs "{tmp_path / "p" / "dicom"}"' in stdout
     assert "phantoms" in stderr, "progress"
-    stdout, _ = run("pairs", tmp_path / "p" / "dicom", "--json")
+    stdout, stderr = run("pairs", tmp_path / "p" / "dicom", "--json")
+    assert "one patient only" in stderr
     (row,) = json.loads(stdout)["pairs"]
     assert row["patient"] == "P001-chest"
     assert row["low_dose_series"] == "Low Dose Images"
@@ -193,7 +201,7 @@ def test_interrupted_training_exits_130_keeps_its_work_and_resumes(tiny_source, 
     assert main([str(a) for a in arguments]) == 2, "without --resume a run is not touched"
 
 
-def test_two_processes_train_one_run(tiny_source, tmp_path):
+def test_two_processes_train_one_run(tiny_models, tiny_source, tmp_path):
     config = tmp_path / "tiny.json"
     config.write_text(json.dumps(tiny.config().to_dict()))
     command = [
@@ -208,7 +216,7 @@ def test_two_processes_train_one_run(tiny_source, tmp_path):
     together = cti.Models.load(tmp_path / "run")
     patch = np.zeros((32, 32), np.float32)
     assert together.sample(patch, "yang", "8", n=2).images.shape == (2, 32, 32)
-    alone = cti.train(tiny.config(), tiny_source, tmp_path / "alone", on_event=lambda event: None)
+    alone = cti.Models.load(tiny_models)  # of the same configuration and patients
     ours, theirs = (
         torch.cat([p.detach().flatten() for p in models.denoiser("chen").parameters()])
         for models in (together, alone)
