@@ -1,5 +1,6 @@
 """The bench for the tests here."""
 
+import contextlib
 import importlib.util
 import subprocess
 import sys
@@ -31,6 +32,63 @@ def bench():
         for name in _modules(LIBRARY, *PANEL):
             del sys.modules[name]
         sys.modules.update(library)
+
+
+class KeptOpen:
+    """A panel that stays open from test to test: a worker takes longer to start than most tests to run."""
+
+    def __init__(self, models, folders):
+        self._models, self._folders = models, folders
+        self._stack, self._widget = contextlib.ExitStack(), None
+
+    def open(self):
+        from panel_bench import panel_with
+
+        if self._widget is None:
+            patch = self._stack.enter_context(pytest.MonkeyPatch.context())
+            home = self._folders.mktemp("home")
+            self._widget = self._stack.enter_context(panel_with(start_bench(), self._models, home, patch))
+        return self._widget
+
+    def close(self):
+        self._widget = None
+        self._stack.close()
+
+
+@pytest.fixture(scope="module")
+def _kept_open(tiny_spatial_models, tmp_path_factory):
+    with contextlib.closing(KeptOpen(tiny_spatial_models, tmp_path_factory)) as kept:
+        yield kept
+
+
+@pytest.fixture
+def panel(bench, _kept_open):
+    """The bench, and a panel that has perhaps served other tests; scene and message are empty."""
+    widget = _kept_open.open()
+    widget.panel.say("")
+    yield bench, widget
+    bench.wait(lambda: not widget.logic.jobs.unfinished, what="the end of what the test has begun")
+    if bench.errors:
+        _kept_open.close()  # and fail
+
+
+@pytest.fixture
+def open_panel(bench, _kept_open, tiny_spatial_models, tmp_path, monkeypatch):
+    """Opens a panel of the test's own, which it may damage or leave."""
+    from panel_bench import panel_with
+
+    def open_panel():
+        _kept_open.close()
+        return panel_with(bench, tiny_spatial_models, tmp_path, monkeypatch)
+
+    return open_panel
+
+
+@pytest.fixture
+def new_panel(bench, open_panel):
+    """The bench and a panel of the test's own."""
+    with open_panel() as widget:
+        yield bench, widget
 
 
 @pytest.fixture

@@ -8,15 +8,15 @@ import pytest
 pytest.importorskip("slicer", reason="slicer-core is not installed")
 
 import slicer
-from panel_bench import SIZE, SLICES, add_volume, ct, finish, panel_with
+from panel_bench import SIZE, SLICES, add_volume, ct, finish
 
 from CTInvarianceLib.base import CTInvarianceError
 
 
 @pytest.fixture
-def console(bench, tiny_spatial_models, tmp_path, monkeypatch):
-    with panel_with(bench, tiny_spatial_models, tmp_path, monkeypatch):
-        yield bench, slicer.util.getModuleLogic("CTInvariance")
+def console(panel):
+    bench, _ = panel
+    return bench, slicer.util.getModuleLogic("CTInvariance")
 
 
 def test_denoise_blocks_and_returns_the_node(console, tiny_spatial_models):

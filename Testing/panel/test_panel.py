@@ -11,15 +11,9 @@ pytest.importorskip("slicer", reason="slicer-core is not installed")
 
 import qt_names
 import slicer
-from panel_bench import SIZE, add_volume, explore, finish, panel_with, press
+from panel_bench import SIZE, add_volume, explore, finish, press
 
 LAYER, N = "8", 12
-
-
-@pytest.fixture
-def panel(bench, tiny_spatial_models, tmp_path, monkeypatch):
-    with panel_with(bench, tiny_spatial_models, tmp_path, monkeypatch) as widget:
-        yield bench, widget
 
 
 def sample(bench, widget, n=N, **settings):

@@ -12,13 +12,7 @@ import pytest
 pytest.importorskip("slicer", reason="slicer-core is not installed")
 
 import slicer
-from panel_bench import add_volume, ct, explore, finish, panel_with, press
-
-
-@pytest.fixture
-def panel(bench, tiny_spatial_models, tmp_path, monkeypatch):
-    with panel_with(bench, tiny_spatial_models, tmp_path, monkeypatch) as widget:
-        yield bench, widget
+from panel_bench import add_volume, ct, explore, finish, press
 
 
 def alive(pid: int) -> bool:
@@ -78,28 +72,6 @@ def test_the_volume_removed_while_it_is_sampled(panel):
     assert job.state in ("failed", "cancelled")
     assert not slicer.util.getNodesByClass("vtkMRMLSequenceNode")
     usable(bench, widget)
-
-
-def test_reloading_the_module_ends_its_worker(panel):
-    bench, widget = panel
-    _, job = busy(bench, widget)
-    pid, scratch = widget.logic.jobs.process.pid, widget.logic.jobs.scratch.folder
-    again = bench.reload()
-    assert job.state == "cancelled"
-    bench.wait(lambda: not alive(pid), what="the end of the worker")
-    assert not scratch.exists()
-    usable(bench, again)
-
-
-def test_leaving_ends_the_worker_and_removes_the_scratch_folder(
-    bench, tiny_spatial_models, tmp_path, monkeypatch
-):
-    with panel_with(bench, tiny_spatial_models, tmp_path, monkeypatch) as widget:
-        _, job = busy(bench, widget)
-        pid, scratch = widget.logic.jobs.process.pid, widget.logic.jobs.scratch.folder
-    assert job.state == "cancelled", "it has not waited for the work to end"
-    assert not alive(pid)
-    assert not scratch.exists()
 
 
 def test_a_worker_that_does_not_listen_is_terminated(panel, monkeypatch):
@@ -210,8 +182,28 @@ def test_values_that_are_not_finite_are_named(panel):
     usable(bench, widget)
 
 
-def test_a_model_set_that_is_damaged(panel):
-    bench, widget = panel
+def test_reloading_the_module_ends_its_worker(new_panel):
+    bench, widget = new_panel
+    _, job = busy(bench, widget)
+    pid, scratch = widget.logic.jobs.process.pid, widget.logic.jobs.scratch.folder
+    again = bench.reload()
+    assert job.state == "cancelled"
+    bench.wait(lambda: not alive(pid), what="the end of the worker")
+    assert not scratch.exists()
+    usable(bench, again)
+
+
+def test_leaving_ends_the_worker_and_removes_the_scratch_folder(bench, open_panel):
+    with open_panel() as widget:
+        _, job = busy(bench, widget)
+        pid, scratch = widget.logic.jobs.process.pid, widget.logic.jobs.scratch.folder
+    assert job.state == "cancelled", "it has not waited for the work to end"
+    assert not alive(pid)
+    assert not scratch.exists()
+
+
+def test_a_model_set_that_is_damaged(new_panel):
+    bench, widget = new_panel
     section = explore(bench, widget)
     (folder,) = widget.logic.modelSets().values()
     (folder / "flows" / "yang-8-low.safetensors").write_bytes(b"")
@@ -220,8 +212,8 @@ def test_a_model_set_that_is_damaged(panel):
     assert "yang-8-low" in widget.panel.message.text
 
 
-def test_a_model_set_of_another_version(panel, tmp_path):
-    _bench, widget = panel
+def test_a_model_set_of_another_version(new_panel, tmp_path):
+    _bench, widget = new_panel
     (folder,) = widget.logic.modelSets().values()
     manifest = folder / "models.json"
     manifest.write_text(manifest.read_text().replace('"version": 2', '"version": 1'))
@@ -230,10 +222,10 @@ def test_a_model_set_of_another_version(panel, tmp_path):
     assert not widget.panel.explore.ui.sampleButton.isEnabled()
 
 
-def test_no_database_and_an_empty_one(panel, tmp_path):
+def test_no_database_and_an_empty_one(new_panel, tmp_path):
     from bench.dicom_database import DicomDatabase
 
-    bench, widget = panel
+    bench, widget = new_panel
     data = widget.panel.data
     bench.wait(lambda: "not open" in data.ui.dataLabel.text, what="the hint")
     slicer.dicomDatabase = DicomDatabase()
