@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
@@ -14,6 +13,8 @@ from torch import Tensor, nn
 from CTInvarianceLib.base import ConfigError, CTInvarianceError, DataError
 from CTInvarianceLib.flow import ConditionalFlow, ConditionNetwork
 from CTInvarianceLib.tensors import rate_factor
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @dataclass(frozen=True)
@@ -49,15 +50,6 @@ class LinearGaussian:
         """log p(x given z) in nats, (N,)."""
         normal = torch.distributions.MultivariateNormal(z.double() @ self.gain.T, self.covariance)
         return normal.log_prob(x.double())
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Networks this small gain nothing from threads, and lose much where other programs use the cores."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

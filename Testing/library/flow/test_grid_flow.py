@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -20,16 +20,9 @@ from CTInvarianceLib.flow.grid_coupling import GridCoupling, Injector
 from CTInvarianceLib.flow.grid_step import GridStep
 from CTInvarianceLib.flow.mixing import ChannelMixing
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 HIDDEN, ROWS = 6, 3
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Networks this small gain nothing from threads, and lose much where other programs use the cores."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def seeded(seed: int) -> torch.Generator:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -14,22 +13,13 @@ from torch import Tensor
 from CTInvarianceLib.flow import ConvolutionalFlow, GridRegression
 from CTInvarianceLib.models import for_convolutions
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 # Bounds are about twice the worst of several seeds and processors, which take training elsewhere.
 SIDE, PATCH, BORDER = 128, 64, 16
 FIELDS, STEPS = 600, 500
 CONDITIONS, SAMPLES = 32, 8
 NOISE = 0.1
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Networks this small gain nothing from threads, and lose much where other programs use the cores."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def frequency(side: int) -> Tensor:

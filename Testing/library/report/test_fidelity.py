@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -19,17 +18,10 @@ from CTInvarianceLib.report.fidelity import HALF_NYQUIST
 from CTInvarianceLib.tensors import denormalize, normalize
 from CTInvarianceLib.training import Run, make_fabric, plan_work, train_embedding
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 VALIDATION = "bellona_chest_abd_siemens"
 NOISE_HU = 15.6  # of that patient's soft tissue
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Patches this small gain little from threads, and lose much where other programs use the cores."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
