@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from CTInvarianceLib.base import Reporter
 from CTInvarianceLib.config import DOMAINS, Config, config_from_dict, preset
 from CTInvarianceLib.data import Patches, load_patients, store_at
-from CTInvarianceLib.embedding import Embedding, Posterior
+from CTInvarianceLib.embedding import Embedding, Posterior, kl_divergence
 from CTInvarianceLib.models import Models
 from CTInvarianceLib.report import at_half_nyquist, edge_transfer, spectrum_kept, tissue_rmse
 from CTInvarianceLib.sampling import TrainedLayer, draw
@@ -37,7 +37,6 @@ from CTInvarianceLib.tensors import PrincipalComponents, denormalize, normalize
 from CTInvarianceLib.training import (
     Run,
     flow_stage,
-    kl_divergence,
     make_conditions,
     make_fabric,
     make_pool,

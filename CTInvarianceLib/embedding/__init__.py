@@ -1,6 +1,6 @@
 """Complete data representations of CT images: VAEs behind one interface."""
 
-from .interface import Embedding, Posterior
+from .interface import Embedding, Posterior, kl_divergence
 from .spatial import SpatialEmbedding
 from .vector import VectorEmbedding
 
@@ -9,4 +9,5 @@ __all__ = [
     "Posterior",
     "SpatialEmbedding",
     "VectorEmbedding",
+    "kl_divergence",
 ]

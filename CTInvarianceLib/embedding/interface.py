@@ -25,6 +25,12 @@ class Posterior:
         return self.mean + self.std * noise.to(self.mean)
 
 
+def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """KL of N(μ, σ²) from N(0, 1), nats, summed over the latent: ½ Σ (μ² + σ² − 1 − log σ²); (N, …) -> (N,)."""
+    terms = mean.square() + log_variance.exp() - 1 - log_variance
+    return 0.5 * terms.flatten(1).sum(1)
+
+
 class Embedding(nn.Module):
     """A complete data representation: z̄ = E(x), x̄ = D(z̄), on normalised images (N, 1, H, W).
 

@@ -14,11 +14,11 @@ from torch import Tensor
 from ..base import DataError, Progress, part, unheard
 from ..config import DOMAINS
 from ..data import Data, Patches, as_pairs, load_patients, store_at
+from ..embedding import kl_divergence
 from ..models import Models
 from ..sampling import TrainedLayer, draw
 from ..sources import SeriesPair
 from ..tensors import denormalize
-from ..training import kl_divergence
 from ..trust import consistency
 from ..volumes import Region
 from .montage import ct_window

@@ -4,7 +4,7 @@ from .critic import Critic, PatchCritic
 from .embedding import train_embedding
 from .experiment import train
 from .flow import make_conditions, make_pool, train_flow
-from .losses import critic_loss, kl_divergence
+from .losses import critic_loss
 from .plan import flow_stage, plan_work
 from .run import Run, make_fabric
 
@@ -14,7 +14,6 @@ __all__ = [
     "Run",
     "critic_loss",
     "flow_stage",
-    "kl_divergence",
     "make_conditions",
     "make_fabric",
     "make_pool",

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from ..config import EmbeddingConfig
-from ..embedding import Embedding
+from ..embedding import Embedding, kl_divergence
 from ..models import build_embedding
 from ..tensors import principal_components
 from .critic import Critic, PatchCritic
-from .losses import critic_loss, feature_distance, kl_divergence
+from .losses import critic_loss, feature_distance
 from .perceptual import load_vgg19
 from .run import Run, set_learning_rate
 

@@ -6,12 +6,6 @@ import torch
 from torch import Tensor, nn
 
 
-def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """KL of N(μ, σ²) from N(0, 1), nats, summed over the latent: ½ Σ (μ² + σ² − 1 − log σ²); (N, …) -> (N,)."""
-    terms = mean.square() + log_variance.exp() - 1 - log_variance
-    return 0.5 * terms.flatten(1).sum(1)
-
-
 def critic_loss(critic: nn.Module, real: Tensor, fake: Tensor, *, generator: torch.Generator) -> Tensor:
     """WGAN-GP: E C(fake) − E C(real) + 10 E (‖∇C‖ − 1)² (Gulrajani et al. 2017, arXiv:1704.00028).
 

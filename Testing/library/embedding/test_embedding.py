@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from CTInvarianceLib.base import ConfigError
-from CTInvarianceLib.embedding import VectorEmbedding
+from CTInvarianceLib.embedding import VectorEmbedding, kl_divergence
 from CTInvarianceLib.tensors import principal_components
-from CTInvarianceLib.training import Critic, critic_loss, kl_divergence
+from CTInvarianceLib.training import Critic, critic_loss
 
 
 @pytest.fixture(scope="module")
