@@ -21,7 +21,14 @@ if [ ! -x "$venv/bin/pip" ]; then
     fi
     "$python" -m venv "$venv"
 fi
-"$venv/bin/pip" install --quiet --disable-pip-version-check -r requirements-dev.txt -e '.[dev]'
+install() {
+    # No bytecode: to compile ten thousand files takes longer than to unpack them.
+    "$venv/bin/pip" install --quiet --disable-pip-version-check --no-compile "$@"
+}
+install -r requirements-dev.txt -e '.[dev]'
+# Bytecode of what our wings import, meanwhile; else every process would compile it for itself.
+env -u PYTHONDONTWRITEBYTECODE "$venv/bin/python" -c 'import CTInvarianceLib.report, CTInvarianceLib.training' &
 # A test compares with this package's networks. Its own pins would replace half of the environment.
-"$venv/bin/pip" install --quiet --disable-pip-version-check --no-deps ldct-benchmark==0.0.15
+install --no-deps ldct-benchmark==0.0.15
 sh tools/qt_libraries.sh "$venv"
+wait

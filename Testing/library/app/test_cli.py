@@ -201,6 +201,7 @@ def test_interrupted_training_exits_130_keeps_its_work_and_resumes(tiny_source, 
     assert main([str(a) for a in arguments]) == 2, "without --resume a run is not touched"
 
 
+@pytest.mark.slow
 def test_two_processes_train_one_run(tiny_models, tiny_source, tmp_path):
     config = tmp_path / "tiny.json"
     config.write_text(json.dumps(tiny.config().to_dict()))

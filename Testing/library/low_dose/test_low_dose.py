@@ -292,6 +292,7 @@ def test_noise_level_of_white_noise():
     assert [window_size(p) for p in (0.5, 1.2, 1.5, 3.0)] == [15, 15, 7, 5]
 
 
+@pytest.mark.slow  # every slice of all of them
 @pytest.mark.parametrize("name", SCANNERS)
 def test_quarter_dose_of_real_ct_doubles_its_noise_and_keeps_its_spectrum_and_mean(shared_data, name):
     scan = read_volume(shared_data / "volumes" / f"{name}.nrrd")

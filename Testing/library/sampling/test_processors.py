@@ -54,6 +54,7 @@ def drawn(tiny_source, tiny_models, tiny_spatial_models, tmp_path_factory) -> di
     return found
 
 
+@pytest.mark.slow  # four processes
 def test_samples_of_a_seed_agree_on_all_processors(drawn):
     ours = drawn["this one"]
     assert np.abs(ours[:, 0] - ours[:, 1]).max() > 50 * HU, "samples differ by more than that"

@@ -24,8 +24,8 @@ from CTInvarianceLib.training import checkpoint
 
 
 @pytest.fixture(scope="module")
-def source(tmp_path_factory):
-    return tiny.phantoms(tmp_path_factory.mktemp("phantoms"))
+def source(tiny_source):
+    return tiny_source
 
 
 @pytest.fixture(scope="module", params=tiny.KINDS)

@@ -20,6 +20,7 @@ from closeness import assert_same
 
 import CTInvarianceLib as cti
 from CTInvarianceLib.base import VolumeError
+from CTInvarianceLib.config import Question
 from CTInvarianceLib.volumes import Region
 from CTInvarianceLib.worker.context import ModelSets
 from CTInvarianceLib.worker.failures import failure
@@ -237,7 +238,7 @@ def test_sample_is_the_librarys(panel, kind, domain, arrays, tmp_path, request):
     else:
         seen, seen_full, region = low.hu, full.hu, Region(9, 20, 32, 32)
     expected = cti.Models.load(folder).sample_slab(
-        seen, "chen", "5", 7, domain, 3, region=region, full_dose_hu=seen_full
+        seen, Question("chen", "5", 7, domain, 3), region=region, full_dose_hu=seen_full
     )
     found = {path.stem: np.load(path) for path in (tmp_path / "out").glob("*.npy")}
     assert found.pop("samples").shape == (7, 3, 32, 32)
