@@ -13,8 +13,9 @@ from filelock import FileLock
 Once = Callable[[str, Callable[[Path], object]], Path]
 
 # A thread for each process: the networks here are too small for more, and threads that wait for each other while
-# other tests run take many times as long. Nothing has imported torch yet, and child processes inherit it.
-os.environ["OMP_NUM_THREADS"] = "1"
+# other tests run take many times as long. Nothing has imported torch yet, and child processes inherit it. Another number
+# can be tried by setting the variable.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 WORKER = os.environ.get("PYTEST_XDIST_WORKER")
 
