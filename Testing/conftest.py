@@ -13,14 +13,26 @@ from filelock import FileLock
 Once = Callable[[str, Callable[[Path], object]], Path]
 
 # A thread for each process: the networks here are too small for more, and threads that wait for each other while
-# other tests run take many times as long. Nothing has imported torch yet, and child processes inherit it. Another number
-# can be tried by setting the variable.
+# other tests run take many times as long. Nothing has imported torch yet, and child processes inherit it. Set the
+# variable to try another number.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 WORKER = os.environ.get("PYTEST_XDIST_WORKER")
 
 LONGEST = (
-    "library/app/test_demo.py",  # minutes on all cores: the other workers do everything else meanwhile
+    "library/app/test_demo.py",  # minutes: the other workers do everything else meanwhile
+    "library/flow/test_grid_texture.py",
+    "library/report/test_fidelity.py",
+    "library/test_benchmarks.py",
+    "library/flow/test_flow_training.py",
+    "library/low_dose/test_low_dose.py",
+    "library/app/test_cli.py",
+    "panel/test_panel_failures.py",
+    "library/worker/test_worker.py",
+    "library/flow/test_grid_flow.py",
+    "library/training/test_training.py",
+    "library/sampling/test_processors.py",
+    "library/denoisers/test_view.py",
 )
 """Modules that take long, which therefore begin first."""
 
