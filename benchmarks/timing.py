@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 Work = Callable[[], object]
+
+# Tests share their cores with others and ask for the processor's time, which is the same on a busy machine.
+CLOCK = time.process_time if os.environ.get("BENCHMARK_CLOCK") == "processor" else time.perf_counter
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,6 @@ def _pair(ours: Work, theirs: Work, *, ours_first: bool) -> tuple[float, float]:
 
 
 def _seconds(work: Work) -> float:
-    start = time.perf_counter()
+    start = CLOCK()
     work()
-    return time.perf_counter() - start
+    return CLOCK() - start

@@ -132,11 +132,14 @@ def test_samples_of_a_late_layer_are_consistent_and_those_of_another_patch_are_n
 ):
     low, full = patches
     trained = models.trained_layer(denoiser, layer, domain)
+    drawn = [
+        models.sample(patch, denoiser, layer, 8, domain, full_dose_hu=partner)
+        for patch, partner in zip(low, full, strict=True)
+    ]
     right, shuffled = [], []
     for i in range(len(low)):
         other = (i + 7) % len(low)  # of another patient
-        drawn = [models.sample(low[j], denoiser, layer, 8, domain, full_dose_hu=full[j]) for j in (i, other)]
-        right.append(drawn[0].consistency.mean())
+        right.append(drawn[i].consistency.mean())
         own, z_of = ((full if domain == "full" else low)[i], low[i])
         x, target = (normalize(torch.from_numpy(image))[None, None] for image in (z_of, own))
         with torch.no_grad():
@@ -144,7 +147,7 @@ def test_samples_of_a_late_layer_are_consistent_and_those_of_another_patch_are_n
                 trained.denoiser,
                 layer,
                 z=cti.representation(trained.denoiser, x, layer),
-                images=normalize(torch.from_numpy(drawn[1].images))[:, None],
+                images=normalize(torch.from_numpy(drawn[other].images))[:, None],
                 embedded=trained.embedding.decode(trained.embedding.encode(target).mean),
                 unrelated=trained.unrelated,
             )
