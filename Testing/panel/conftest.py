@@ -18,11 +18,12 @@ PANEL, LIBRARY = ("CTInvariance", "CTInvariancePanel"), "CTInvarianceLib"
 
 @pytest.fixture
 def bench():
-    """Slicer without Slicer: an empty scene, no boxes shown yet."""
+    """Slicer without Slicer: an empty scene in the layout that it starts with, no boxes shown yet."""
     import slicer
 
     started = start_bench()
     slicer.mrmlScene.Clear(0)
+    slicer.app.layoutManager().setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
     for record in (started.messages, started.answers, started.errors, started.installed):
         record.clear()
     library = _modules(LIBRARY)
