@@ -132,6 +132,7 @@ def test_an_import_is_noticed_once_it_is_quiet(data, tmp_path):
     bench.wait(lambda: section.ui.tree.topLevelItemCount == 4, what="the new patient")
 
 
+@pytest.mark.slow
 def test_real_scans_are_loaded_and_denoised(
     bench, database, shared_data, tiny_spatial_models, tmp_path, monkeypatch
 ):

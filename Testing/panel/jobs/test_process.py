@@ -11,6 +11,8 @@ import pytest
 
 pytest.importorskip("slicer", reason="slicer-core is not installed")
 
+pytestmark = pytest.mark.slow  # two jobs long enough to see whether the window freezes
+
 TESTING = Path(__file__).parents[2]
 JOURNEY = """
 import json, statistics, sys, time
