@@ -16,11 +16,12 @@ from .manifest import (
     unrelated_file,
     write_manifest,
 )
-from .question import Question
+from .question import DEFAULT_TOLERANCE, Question
 from .reading import config_from_dict, customized, preset, read_config
 from .settings import DOMAINS, PRESETS, Config, DataConfig, DenoiserConfig, Domain, EmbeddingConfig
 
 __all__ = [
+    "DEFAULT_TOLERANCE",
     "DOMAINS",
     "MANIFEST",
     "PRESETS",

@@ -44,10 +44,11 @@ class EmbeddingConfig(Plain):
     """The VAE-WGAN of one domain; see docs/method.md for where the figures come from.
 
     Attributes:
-        kind: "spatial", a grid of small vectors for images of any size, or "vector", one vector for a patch.
-        patch_size: pixels; a multiple of 16 ("vector") or of `factor` ("spatial").
+        kind: "complete", as many numbers as pixels; "spatial", a grid of small vectors for images of any size; or
+            "vector", one vector for a patch. Only the latter two are trained: the rest is theirs but for the factor.
+        patch_size: pixels; a multiple of 16 ("vector") or of `factor`.
         latent_dim: "vector": numbers that stand for a patch.
-        factor: "spatial": pixels of the sides of a cell of the grid.
+        factor: "complete", "spatial": pixels of the sides of a cell of the grid.
         channels: "spatial": numbers in a cell.
         blocks: "spatial": residual blocks of the encoder, and of the decoder.
         width: channels of the finest feature maps.
@@ -62,7 +63,7 @@ class EmbeddingConfig(Plain):
         critic_every: steps between two turns of the critic.
     """
 
-    kind: Literal["spatial", "vector"] = "spatial"
+    kind: Literal["complete", "spatial", "vector"] = "complete"
     patch_size: int = 128
     latent_dim: int = 256
     factor: int = 4
@@ -132,6 +133,7 @@ class FlowConfig(Plain):
         condition_width: its channels.
         levels: grids: scales of the flow.
         blocks: of the flow; grids: of each level.
+        tolerances: "complete": the range of tolerances, in rescans, that a flow is trained for.
     """
 
     patches: int = 512
@@ -142,6 +144,7 @@ class FlowConfig(Plain):
     condition_width: int = 32
     levels: int = 2
     blocks: int = 6
+    tolerances: tuple[float, float] = (0.1, 2.0)
     hidden: int = 64
     steps: int = 300
     batch_size: int = 8

@@ -1,7 +1,8 @@
-"""CT denoisers, and the cut f = Ψ∘Φ at any of their layers."""
+"""CT denoisers, the cut f = Ψ∘Φ at any of their layers, and the derivative of Φ."""
 
 from .chen import Chen, Identity
-from .cut import layers, remainder, representation, representations
+from .cut import layers, remainder, representation, representation_and_output, representations
+from .jacobian import Jacobian, Linearizer
 from .reach import reach
 from .start import start_as_identity
 from .view import View
@@ -14,12 +15,15 @@ __all__ = [
     "DENOISERS",
     "Chen",
     "Identity",
+    "Jacobian",
+    "Linearizer",
     "View",
     "Yang",
     "layers",
     "reach",
     "remainder",
     "representation",
+    "representation_and_output",
     "representations",
     "start_as_identity",
 ]

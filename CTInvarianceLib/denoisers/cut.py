@@ -73,6 +73,25 @@ def representations(denoiser: nn.Module, x: Tensor, names: Sequence[str]) -> dic
     return found
 
 
+def representation_and_output(denoiser: nn.Module, x: Tensor, layer: str) -> tuple[Tensor, Tensor]:
+    """
+    Φ(x) and f(x) in one forward pass.
+
+    Raises:
+        LayerError: the denoiser has no such layer.
+    """
+    wanted, found = _qualified(denoiser, layer), []
+
+    def note(name: str, output: Tensor) -> None:
+        if name == wanted:
+            found.append(output.clone())  # an in-place activation behind the layer would overwrite z
+
+    output = _watch(denoiser, x, note)
+    if not found:
+        raise _unknown(denoiser, layer)
+    return found[0], output
+
+
 def remainder(denoiser: nn.Module, z: Tensor, layer: str) -> Tensor:
     """
     Ψ(z): the denoiser from `layer` on; remainder(representation(x)) equals denoiser(x) to the bit.
@@ -92,6 +111,27 @@ def remainder(denoiser: nn.Module, z: Tensor, layer: str) -> Tensor:
     # What the layers before the cut compute is thrown away, so any image of the right size will do.
     size = [n * _PROBE // m for n, m in zip(z.shape[2:], z_probe.shape[2:], strict=True)]
     return _substitute(denoiser, z.new_zeros(z.shape[0], 1, *size), z, layer)
+
+
+def layer_chain(denoiser: nn.Module, layer: str) -> list[nn.Module]:
+    """The modules without children that run until `layer` has put out z, in order of execution.
+
+    Raises:
+        LayerError: the denoiser has no such layer.
+    """
+    target, ran = _qualified(denoiser, layer), []
+    modules = dict(denoiser.named_modules())
+
+    def note(name: str, _output: Tensor) -> None:
+        module = modules[name.split(":", maxsplit=1)[0]]
+        if not list(module.children()):
+            ran.append(module)
+        if name == target:
+            raise _ReachedLayer
+
+    with torch.no_grad():
+        _watch(denoiser, _probe_image(denoiser), note)
+    return ran
 
 
 def _check_determined(denoiser: nn.Module, layer: str, probe: Tensor, z: Tensor) -> None:

@@ -67,4 +67,8 @@ class View:
     def _at_region(self, images: Tensor | None, network: Callable[[Tensor], Tensor]) -> Tensor:
         windows = self.window if images is None else self.with_region(images)
         maps = network(windows)
+        return self.cut(maps)
+
+    def cut(self, maps: Tensor) -> Tensor:
+        """The region's part of maps of the window, (n, C, h, w)."""
         return self.inner.scaled(round(self.window.shape[-1] / maps.shape[-1])).of(maps)

@@ -41,6 +41,7 @@ class Embedding(nn.Module):
         kind: name under which a configuration asks for it.
         patch_size: pixels of the sides of the patches that it is trained on.
         guided: whether `decode` takes a guide.
+        closed_form: whether it is known once its linear parts are, without training.
         fixed_size: whether images of `patch_size` are the only ones that it takes.
         factor: an image's sides must be a multiple of this many pixels; `encode` sees to it.
         latent_channels: numbers in a latent, or in each cell of it.
@@ -50,6 +51,7 @@ class Embedding(nn.Module):
     kind: ClassVar[str]
     patch_size: int
     guided: bool
+    closed_form: ClassVar[bool] = False
     fixed_size: ClassVar[bool]
     factor: int
     latent_channels: int

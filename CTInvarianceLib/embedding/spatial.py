@@ -1,4 +1,4 @@
-"""The default embedding: an image of any size becomes a grid of small vectors."""
+"""An image of any size becomes a grid of small vectors, with fewer numbers than pixels."""
 
 from __future__ import annotations
 

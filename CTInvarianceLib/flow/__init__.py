@@ -5,6 +5,7 @@ from .condition import ConditionNetwork
 from .conditional_flow import ConditionalFlow
 from .convolutional_flow import ConvolutionalFlow
 from .grid_regression import GridRegression
+from .image_flow import ImageFlow, Seen
 from .interface import Flow
 from .layer_flow import LayerFlow
 from .regression import LatentRegression, Ridge
@@ -16,7 +17,9 @@ __all__ = [
     "ConvolutionalFlow",
     "Flow",
     "GridRegression",
+    "ImageFlow",
     "LatentRegression",
     "LayerFlow",
     "Ridge",
+    "Seen",
 ]

@@ -8,15 +8,16 @@ import torch
 from torch import Tensor, nn
 
 from ..base import ConfigError, LayerError
-from ..config import Config, DenoiserConfig
+from ..config import Config, DenoiserConfig, EmbeddingConfig
 from ..denoisers import DENOISERS, representation, start_as_identity
-from ..embedding import Embedding, SpatialEmbedding, VectorEmbedding
+from ..embedding import CompleteEmbedding, Embedding, SpatialEmbedding, VectorEmbedding
 from ..flow import (
     BlockPCA,
     ConditionalFlow,
     ConditionNetwork,
     ConvolutionalFlow,
     GridRegression,
+    ImageFlow,
     LatentRegression,
     LayerFlow,
 )
@@ -48,23 +49,30 @@ def build_embedding(config: Config) -> Embedding:
     settings, guided = config.embedding, bool(config.embedding.guide)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        embedding: Embedding = (
-            VectorEmbedding(settings.patch_size, settings.latent_dim, settings.width, guided=guided)
-            if settings.kind == "vector"
-            else SpatialEmbedding(
-                settings.patch_size,
-                settings.factor,
-                settings.channels,
-                settings.width,
-                settings.blocks,
-                guided=guided,
-            )
+        return for_convolutions(_embedding(settings, guided=guided))
+
+
+def _embedding(settings: EmbeddingConfig, *, guided: bool) -> Embedding:
+    if settings.kind == "vector":
+        return VectorEmbedding(settings.patch_size, settings.latent_dim, settings.width, guided=guided)
+    if settings.kind == "spatial":
+        return SpatialEmbedding(
+            settings.patch_size,
+            settings.factor,
+            settings.channels,
+            settings.width,
+            settings.blocks,
+            guided=guided,
         )
-    return for_convolutions(embedding)
+    if guided:
+        raise ConfigError(
+            "a complete embedding needs no guide", where="embedding, guide", hint="Leave the guide away."
+        )
+    return CompleteEmbedding(settings.patch_size, settings.factor)
 
 
-def build_flow(config: Config, denoiser: nn.Module, layer: str) -> LayerFlow:
-    """The flow of one layer: stem and regression for the shape of its z, and a flow for the embedding's latents.
+def build_flow(config: Config, denoiser: nn.Module, layer: str, domain: str) -> LayerFlow | ImageFlow:
+    """The flow of one layer and domain for the embedding's latents, with what makes its condition of z.
 
     Raises:
         LayerError: no such layer, or its maps do not fit the latent's grid.
@@ -73,8 +81,28 @@ def build_flow(config: Config, denoiser: nn.Module, layer: str) -> LayerFlow:
     reference = next(denoiser.parameters(), torch.empty(0))
     with torch.no_grad():
         z = representation(denoiser, reference.new_zeros(1, 1, size, size), layer)
+    if config.embedding.kind == "complete":
+        return for_convolutions(_image_flow(config, z, layer, domain))
     build = _vector_flow if config.embedding.kind == "vector" else _grid_flow
     return for_convolutions(build(config, z, layer))
+
+
+def _image_flow(config: Config, z: Tensor, layer: str, domain: str) -> ImageFlow:
+    settings, factor, size = config.flow, config.embedding.factor, config.embedding.patch_size
+    _check_stride(z, size, layer)
+    maps, channels = 2 * factor**2 + 1, factor**2
+    flow = ConvolutionalFlow(
+        channels,
+        maps,
+        settings.levels,
+        settings.blocks,
+        settings.hidden,
+        condition_width=settings.condition_width,
+        seed=config.seed,
+    )
+    _check_levels(config, flow)
+    regression = GridRegression(maps - 1, channels, settings.neighbourhood)
+    return ImageFlow(flow, regression, factor=factor, follows="estimate" if domain == "low" else "start")
 
 
 _VECTOR_BLOCK = 8  # cells of z
@@ -127,12 +155,29 @@ def _grid_flow(config: Config, z: Tensor, layer: str) -> LayerFlow:
             where=repr(layer),
             hint="Choose another layer, or more levels of the flow.",
         )
+    _check_levels(config, flow)
+    return LayerFlow(stem, regression, flow, enlarge=max(1, stride // factor))
+
+
+def _check_stride(z: Tensor, size: int, layer: str) -> None:
+    """Raise LayerError where maps do not lie evenly on the image's pixels."""
+    stride = size // z.shape[-1]
+    if not stride or z.shape[2:] != (size // stride, size // stride):
+        raise LayerError(
+            f"maps of {z.shape[2]}×{z.shape[3]} cells for {size}×{size} pixels do not fit",
+            where=repr(layer),
+            hint="Choose another layer.",
+        )
+
+
+def _check_levels(config: Config, flow: ConvolutionalFlow) -> None:
+    """Raise ConfigError where a training patch does not divide into the flow's coarsest cells."""
+    size, factor = config.embedding.patch_size, config.embedding.factor
     if size // factor % flow.multiple:
         raise ConfigError(
-            f"a patch of {size} pixels does not fit a flow of {settings.levels} levels",
+            f"a patch of {size} pixels does not fit a flow of {config.flow.levels} levels",
             hint=f"Take a multiple of {factor * flow.multiple} pixels, or fewer levels.",
         )
-    return LayerFlow(stem, regression, flow, enlarge=max(1, stride // factor))
 
 
 def for_convolutions(module: Network) -> Network:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ..base import LayerError, ModelsError, Progress, VolumeError, unheard
 from ..config import (
+    DEFAULT_TOLERANCE,
     DOMAINS,
     Config,
     Domain,
@@ -24,7 +25,7 @@ from ..config import (
     unrelated_file,
 )
 from ..denoisers import layers
-from ..flow import LayerFlow
+from ..flow import ImageFlow, LayerFlow
 from ..sampling import Samples, TrainedLayer, sample_invariances, to_hu
 from ..tensors import batch_size, normalize, pick_device
 from ..volumes import CTVolume, Region
@@ -80,7 +81,7 @@ class Models:
             self._get(embedding_file(domain), lambda: build_embedding(self.config)), self.device
         )
 
-    def flow(self, denoiser: str, layer: str, domain: str) -> LayerFlow:
+    def flow(self, denoiser: str, layer: str, domain: str) -> LayerFlow | ImageFlow:
         """The conditional flow of a layer."""
         network = self.denoiser(denoiser)
         if layer not in layers(network):
@@ -95,7 +96,9 @@ class Models:
                 where=repr(layer),
                 hint=f"In this model set there are flows for {', '.join(self.layers(denoiser)) or 'none'}.",
             )
-        return self._get(flow_file(denoiser, layer, domain), lambda: build_flow(self.config, network, layer))
+        return self._get(
+            flow_file(denoiser, layer, domain), lambda: build_flow(self.config, network, layer, domain)
+        )
 
     def unrelated(self, domain: str) -> Tensor:
         """(m, 1, H, W) normalised patches of a domain, of many places in many patients."""
@@ -114,6 +117,8 @@ class Models:
             self.embedding(domain).module,
             self.flow(denoiser, layer, domain),
             self.unrelated(domain),
+            self.config.data.dose,
+            self.config.flow.tolerances if self.config.embedding.kind == "complete" else None,
         )
 
     def denoise(self, volume: CTVolume, denoiser: str, *, progress: Progress = unheard) -> CTVolume:
@@ -151,7 +156,9 @@ class Models:
         domain: Domain = "low",
         seed: int = 0,
         *,
+        tolerance: float = DEFAULT_TOLERANCE,
         full_dose_hu: np.ndarray | None = None,
+        noise_hu: np.ndarray | None = None,
         region: Region | None = None,
         tile: int | None = None,
         progress: Progress = unheard,
@@ -166,7 +173,9 @@ class Models:
             n: number of samples.
             domain: "low" or "full": which images the samples are.
             seed: the same seed on the same device gives the same samples.
+            tolerance: τ, rescans, see docs/method.md.
             full_dose_hu: (H, W), HU, the full-dose partner, where there is one.
+            noise_hu: (H, W), HU, low-dose noise of this slice as a simulation makes it; not needed with a partner.
             region: the part of the patch that is sampled, the rest being what the denoiser sees around it.
             tile: sides of tiles, pixels, for a slice where memory is short; the result is the same.
             progress: called after every batch.
@@ -177,8 +186,9 @@ class Models:
         """
         (samples,) = self.sample_slab(
             np.asarray(patch_hu)[None],
-            Question(denoiser, layer, n, domain, seed, tile),
+            Question(denoiser, layer, n, domain, seed, tolerance, tile),
             full_dose_hu=None if full_dose_hu is None else np.asarray(full_dose_hu)[None],
+            noise_hu=None if noise_hu is None else np.asarray(noise_hu)[None],
             region=region,
             progress=progress,
         )
@@ -190,6 +200,7 @@ class Models:
         question: Question,
         *,
         full_dose_hu: np.ndarray | None = None,
+        noise_hu: np.ndarray | None = None,
         region: Region | None = None,
         progress: Progress = unheard,
         on_drawn: Callable[[Sequence[Samples]], object] = lambda slab: None,
@@ -201,6 +212,7 @@ class Models:
             question,
             region=region,
             full_dose_hu=full_dose_hu,
+            noise_hu=noise_hu,
             progress=progress,
             on_drawn=on_drawn,
         )

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ..base import Progress, VolumeError, part, unheard
 from ..denoisers import View, reach
 from ..embedding import Embedding
-from ..flow import ConvolutionalFlow, LayerFlow
+from ..flow import ConvolutionalFlow, ImageFlow, LayerFlow
 from ..tensors import batch_size, pad_to, round_up
 from ..volumes import Region
 from .tiling import by_tiles, tiles
@@ -32,14 +32,18 @@ class TrainedLayer:
         embedding: E and D of the domain.
         flow: t(· given z), trained for this denoiser, layer and domain.
         unrelated: (m, 1, H, W) normalised patches of the domain, for the ceiling of R.
+        dose: of the low-dose images, a fraction of the full one.
+        tolerances: the least and the most that the flow is trained for, rescans; None: it knows of no tolerance.
     """
 
     denoiser: nn.Module
     layer: str
     domain: str
     embedding: Embedding
-    flow: LayerFlow
+    flow: LayerFlow | ImageFlow
     unrelated: Tensor
+    dose: float = 0.25
+    tolerances: tuple[float, float] | None = None
 
     @cached_property
     def reach(self) -> int | None:
@@ -122,7 +126,7 @@ Map = Callable[..., Tensor]
 
 def _prepare(trained: TrainedLayer, view: View, tile: int | None) -> tuple[Map, Map, Tensor]:
     """t⁻¹ of (v, h), D of (z̄, guide), both in tiles where asked for, and h for every image."""
-    embedding, flow = trained.embedding, trained.flow
+    embedding, flow = trained.embedding, _of_latents(trained)
     if embedding.fixed_size or not isinstance(flow.flow, ConvolutionalFlow):
         if tile is not None:
             raise VolumeError(
@@ -151,6 +155,11 @@ def _prepare(trained: TrainedLayer, view: View, tile: int | None) -> tuple[Map, 
     return invert, decode, _tiled_condition(trained, view, (grid[0], grid[1]), side)
 
 
+def _of_latents(trained: TrainedLayer) -> LayerFlow:
+    assert isinstance(trained.flow, LayerFlow)  # what `draw` is for
+    return trained.flow
+
+
 def _tiled_condition(trained: TrainedLayer, view: View, grid: tuple[int, int], side: int) -> Tensor:
     """h on the grid; every tile's z is computed from its own window."""
     factor, inner = trained.embedding.factor, view.inner
@@ -161,7 +170,7 @@ def _tiled_condition(trained: TrainedLayer, view: View, grid: tuple[int, int], s
         width = min(pixels.width, inner.width - pixels.left)
         region = Region(inner.top + pixels.top, inner.left + pixels.left, height, width)
         z = trained.view(view.window, region).representation(trained.denoiser, trained.layer)
-        h = trained.flow.condition(z, (tile.height, tile.width))
+        h = _of_latents(trained).condition(z, (tile.height, tile.width))
         if result is None:
             result = h.new_empty(*h.shape[:2], *grid)
         tile.of(result).copy_(h)
@@ -170,8 +179,9 @@ def _tiled_condition(trained: TrainedLayer, view: View, grid: tuple[int, int], s
 
 def _latent_shape(trained: TrainedLayer, rows: int, columns: int) -> tuple[int, ...]:
     """Shape of the latents of a region: of its image, continued until the flow's scales divide it."""
-    if isinstance(trained.flow.flow, ConvolutionalFlow):
-        multiple = trained.embedding.factor * trained.flow.flow.multiple
+    flow = _of_latents(trained).flow
+    if isinstance(flow, ConvolutionalFlow):
+        multiple = trained.embedding.factor * flow.multiple
         rows, columns = round_up(rows, multiple), round_up(columns, multiple)
     return trained.embedding.latent_shape_of(rows, columns)
 

@@ -1,4 +1,4 @@
-"""What everything that computes with torch may use: devices, batches, units, padding, principal components."""
+"""What everything that computes with torch may use: devices, batches, units, padding, principal components, spectra."""
 
 from .batches import batch_size
 from .devices import describe_device, pick_device
@@ -6,20 +6,27 @@ from .normalization import MEAN, OFFSET_HU, STD, denormalize, normalize
 from .padding import pad_to, pad_to_multiple, round_up
 from .principal import PrincipalComponents, principal_components
 from .schedule import rate_factor
+from .spectrum import RINGS, Spectrum, filtered, on_plane, power_of, ring_means
 
 __all__ = [
     "MEAN",
     "OFFSET_HU",
+    "RINGS",
     "STD",
     "PrincipalComponents",
+    "Spectrum",
     "batch_size",
     "denormalize",
     "describe_device",
+    "filtered",
     "normalize",
+    "on_plane",
     "pad_to",
     "pad_to_multiple",
     "pick_device",
+    "power_of",
     "principal_components",
     "rate_factor",
+    "ring_means",
     "round_up",
 ]

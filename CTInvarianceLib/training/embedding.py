@@ -34,6 +34,9 @@ def train_embedding(run: Run, domain: str, guide: nn.Module | None = None) -> Em
     """
     config, fabric, stage = run.config.embedding, run.fabric, f"embedding {domain}"
     embedding = build_embedding(run.config)
+    if embedding.closed_form:
+        _start_linear(run, embedding, domain)
+        return embedding.to(run.fabric.device).eval().requires_grad_(False)
     critic = build_critic(config, seed=run.config.seed)
     optimizer = torch.optim.Adam(_groups(embedding), config.learning_rate, betas=(0.5, 0.999))
     critic_optimizer = torch.optim.Adam(critic.parameters(), config.learning_rate / 2, betas=(0.5, 0.999))

@@ -6,12 +6,13 @@ import json
 import os
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from ..base import Cancelled, ConfigError, Event, ModelsError, OnEvent, Reporter
+from ..base import Cancelled, ConfigError, Event, ModelsError, OnEvent, Reporter, part
 from ..config import (
     DOMAINS,
     MANIFEST,
@@ -29,7 +30,8 @@ from ..data import Data, store_at
 from ..models import Models, build_denoiser, build_embedding, build_flow, load_module, save_tensors
 from .denoiser import train_l2, train_wgan_vgg
 from .embedding import train_embedding
-from .flow import make_conditions, make_pool, train_flow
+from .flow import LatentPool, make_conditions, make_pool, train_flow
+from .image_flow import PatchPool, draw_pool, see_layer, train_image_flow
 from .perceptual import load_vgg19
 from .plan import flow_stage, plan_work
 from .prepare import prepare
@@ -106,7 +108,8 @@ def _check(config: Config, out: Path, *, resume: bool) -> None:
     for settings in config.denoisers.values():
         denoiser = build_denoiser(settings)
         for layer in settings.layers:
-            build_flow(config, denoiser, layer)
+            for domain in DOMAINS:
+                build_flow(config, denoiser, layer, domain)
     uses_vgg = config.embedding.perceptual == "vgg19" or any(
         d.loss == "wgan-vgg" and d.perceptual == "vgg19" and not d.weights for d in config.denoisers.values()
     )
@@ -233,7 +236,7 @@ def _known(run: Run, path: Path) -> bool:
 
 def _flows(run: Run, embeddings: dict[str, Any], denoisers: dict[str, nn.Module]) -> None:
     """One flow per denoiser, layer and domain; conditions are shared by the domains, latents by the layers."""
-    pool = None
+    pool = patches = None
     for name, denoiser in denoisers.items():
         layers = list(run.config.denoisers[name].layers)
         wanted = [
@@ -246,11 +249,41 @@ def _flows(run: Run, embeddings: dict[str, Any], denoisers: dict[str, nn.Module]
         if not wanted:
             run.report.skip(f"conditions {name}")
             continue
-        pool = pool or make_pool(run, embeddings, denoisers)
         open_layers = list(dict.fromkeys(layer for layer, _ in wanted))
-        conditions = make_conditions(run, pool, name, denoiser, open_layers, f"conditions {name}")
+        if run.config.embedding.kind == "complete":
+            patches = patches or draw_pool(run, denoisers)
+            train = _image_flows(run, patches, name, denoiser, open_layers)
+        else:
+            pool = pool or make_pool(run, embeddings, denoisers)
+            train = _latent_flows(run, pool, name, denoiser, open_layers)
         for layer, domain in wanted:
-            stage = flow_stage(name, layer, domain)
-            flow = train_flow(run, denoiser, layer, conditions[layer], pool.posteriors[domain], stage)
+            flow = train(layer, domain)
             if run.fabric.is_global_zero:
                 save_tensors(run.folder / flow_file(name, layer, domain), flow.state_dict())
+
+
+TrainFlow = Callable[[str, str], nn.Module]
+"""(layer, domain) -> its flow."""
+
+
+def _image_flows(
+    run: Run, patches: PatchPool, name: str, denoiser: nn.Module, layers: list[str]
+) -> TrainFlow:
+    looks = {}
+    for number, layer in enumerate(layers):
+        heard = part(
+            partial(run.report.progress, f"conditions {name}"),
+            number / len(layers),
+            (number + 1) / len(layers),
+        )
+        looks[layer] = see_layer(run, patches, denoiser, layer, heard)
+    return lambda layer, domain: train_image_flow(
+        run, denoiser, layer, domain, patches, looks[layer], flow_stage(name, layer, domain)
+    )
+
+
+def _latent_flows(run: Run, pool: LatentPool, name: str, denoiser: nn.Module, layers: list[str]) -> TrainFlow:
+    conditions = make_conditions(run, pool, name, denoiser, layers, f"conditions {name}")
+    return lambda layer, domain: train_flow(
+        run, denoiser, layer, conditions[layer], pool.posteriors[domain], flow_stage(name, layer, domain)
+    )

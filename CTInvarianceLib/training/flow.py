@@ -106,7 +106,7 @@ def make_conditions(
 ) -> dict[str, LayerConditions]:
     """Conditions of all patches at several layers, with one pass through the denoiser."""
     size = batch_size(pool.low_dose.shape[-2] * pool.low_dose.shape[-1], run.fabric.device)
-    untrained = {layer: build_flow(run.config, denoiser, layer).to(run.fabric.device) for layer in layers}
+    untrained = {layer: _untrained(run, denoiser, layer).to(run.fabric.device) for layer in layers}
 
     def inner(part: Tensor) -> dict[str, Tensor]:
         found = representations(denoiser, run.fabric.to_device(part), layers)
@@ -140,7 +140,7 @@ def train_flow(
     Latents are drawn from their posterior.
     """
     config = run.config.flow
-    trained = build_flow(run.config, denoiser, layer).to(conditions.features.device)
+    trained = _untrained(run, denoiser, layer).to(conditions.features.device)
     trained.stem.load_state_dict(conditions.stem.state_dict())
     predicted = _regress(trained, conditions, latents.mean)
     left = float((latents.mean - predicted).square().mean() / latents.mean.var())
@@ -159,6 +159,13 @@ def train_flow(
     )
     run.report.metric(stage, config.steps, nll=history[-1])
     return trained.eval().requires_grad_(False)
+
+
+def _untrained(run: Run, denoiser: nn.Module, layer: str) -> LayerFlow:
+    """The same for both domains."""
+    flow = build_flow(run.config, denoiser, layer, "low")
+    assert isinstance(flow, LayerFlow)  # what the embeddings that leave something out have
+    return flow
 
 
 @torch.no_grad()

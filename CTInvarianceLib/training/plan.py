@@ -34,6 +34,8 @@ def plan_work(config: Config) -> dict[str, float]:
 
 def _embedding(config: Config) -> float:
     e = config.embedding
+    if e.kind == "complete":
+        return 2
     per_pixel = 55 * e.width**2  # forward and backward, most of it at a quarter of the resolution
     if e.kind == "spatial":
         per_cell = 9 * e.width * (4 * e.blocks * e.width + 3 * e.factor**2 + 3 * e.channels)

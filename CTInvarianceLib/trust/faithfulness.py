@@ -8,9 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..base import Progress, part, unheard
+from ..base import Progress, unheard
 from ..denoisers import View
 from ..tensors import batch_size
+from ..tolerance import LocalLayer
 from ..volumes import Region
 
 
@@ -56,13 +57,26 @@ def consistency(
         progress: called after every batch.
     """
     view = view or View.of(images[:1], Region.whole(images), None)
-    groups = (images, embedded, mosaics(unrelated, *images.shape[-2:]))
-    total, done, found = sum(map(len, groups)), 0, []
-    for group in groups:
-        own = part(progress, done / total, (done + len(group)) / total)
-        found.append(_distances(denoiser, layer, z, group, view, own))
-        done += len(group)
-    distances, floor, ceiling = found[0], float(found[1][0]), float(found[2].mean())
+    batch = batch_size(view.window.shape[-2] * view.window.shape[-1], images.device)
+    local = LocalLayer(denoiser, layer, view)
+    distances = _distances(local, z, images, batch, progress)
+    return consistency_of(local, distances, embedded, unrelated, batch, z=z)
+
+
+def consistency_of(
+    layer: LocalLayer,
+    distances: np.ndarray,
+    embedded: Tensor,
+    unrelated: Tensor,
+    batch: int,
+    *,
+    z: Tensor | None = None,
+) -> Consistency:
+    """R of images whose ‖Φ(x̄) − z‖ (n,) is known already; arguments as for `consistency`."""
+    z = layer.value(layer.view.region) if z is None else z
+    floor = float(_distances(layer, z, embedded, batch)[0])
+    others = mosaics(unrelated, layer.view.inner.height, layer.view.inner.width)
+    ceiling = float(_distances(layer, z, others, batch).mean())
     span = ceiling - floor if ceiling > floor else float("nan")
     return Consistency((distances - floor) / span, distances, floor, ceiling)
 
@@ -82,11 +96,10 @@ def mosaics(patches: Tensor, rows: int, columns: int) -> Tensor:
 
 
 def _distances(
-    denoiser: nn.Module, layer: str, z: Tensor, images: Tensor, view: View, progress: Progress
+    layer: LocalLayer, z: Tensor, images: Tensor, batch: int, progress: Progress = unheard
 ) -> np.ndarray:
-    size = batch_size(view.window.shape[-2] * view.window.shape[-1], images.device)
     found: list[Tensor] = []
-    for batch in images.split(size):
-        found.append((view.representation(denoiser, layer, batch) - z).flatten(1).norm(dim=1))
-        progress(min(1.0, len(found) * size / len(images)))
+    for some in images.split(batch):
+        found.append((layer.value(some) - z).flatten(1).norm(dim=1))
+        progress(min(1.0, len(found) * batch / len(images)))
     return torch.cat(found).cpu().numpy().astype(np.float64)
