@@ -79,6 +79,7 @@ def table(slab: Sequence[Samples], *, denoiser: str, **origin: Any) -> dict[str,
 def _figures(samples: Samples) -> dict[str, Any]:
     r = samples.consistency
     return {
+        "invariance": _invariance(samples),
         "consistency": {
             "mean": float(r.mean()),
             "std": float(r.std()),
@@ -95,6 +96,45 @@ def _figures(samples: Samples) -> dict[str, Any]:
             "mean_to_patch_rmse": _rmse(samples.mean, samples.patch),
         },
     }
+
+
+def _invariance(samples: Samples) -> dict[str, Any]:
+    """The numbers of docs/method.md, "Numbers that go with every draw"; HU unless it says something else."""
+    evidence = samples.evidence
+    figures: dict[str, Any] = {
+        "tolerance": samples.tolerance,
+        "tolerance_hu": samples.tolerance_hu,
+        "epsilon": samples.epsilon,
+        "noise_hu": samples.noise_hu,
+        "noise_from": samples.noise_from,
+        "spread": samples.spread,
+        "proposed_spread": samples.proposed_spread,
+        "moved_mean": float(samples.moved.mean()),
+        "moved_max": float(samples.moved.max()),
+    }
+    if evidence is None:
+        return figures
+    low = samples.domain == "low"
+    change = evidence.output_change
+    return figures | {
+        "proposed_misfit": float(samples.proposed_misfit.mean()) if low else None,
+        "misfit_mean": float(evidence.misfit.mean()) if low else None,
+        "misfit_max": float(evidence.misfit.max()) if low else None,
+        "change_rms": float(np.sqrt(np.square(change).mean())),
+        "change_95": float(evidence.output_change_95.mean()),
+        "change_max": float(evidence.output_change_most.max()),
+        "arrives": evidence.arrives,
+        "noise_arrives": evidence.noise_arrives * samples.spread,
+        "passes": _finite(evidence.passes),
+        "noise_passes": _finite(evidence.noise_passes),
+        "displaced_passes": _finite(evidence.displaced_passes),
+        "visibility": _finite(evidence.visibility),
+    }
+
+
+def _finite(value: float) -> float | None:
+    """JSON knows no NaN."""
+    return value if np.isfinite(value) else None
 
 
 def _rmse(a: np.ndarray, b: np.ndarray) -> float:

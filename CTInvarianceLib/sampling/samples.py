@@ -45,6 +45,7 @@ class Samples:
         noise_from: where that noise is known from: "partner", "simulation" or "image".
         moved: (n,), rms HU that the correction moved each sample; 0 in the full-dose domain.
         proposed_spread: rms HU of the samples' differences before the correction.
+        proposed_misfit: (n,), `misfit` before the correction; NaN in the full-dose domain.
         evidence: what the layer lets through, see `trust.Evidence`; None until it is gathered.
         consistency: (n,), R, for comparison with older runs; NaN until the evidence is there.
         floor: of R, a distance in the units of z.
@@ -69,6 +70,7 @@ class Samples:
     noise_from: str
     moved: np.ndarray
     proposed_spread: float
+    proposed_misfit: np.ndarray
     evidence: Evidence | None
     consistency: np.ndarray
     floor: float
@@ -294,6 +296,7 @@ def _drawn(
                 noise_from=each.noise_from,
                 moved=np.zeros(n),
                 proposed_spread=_spread(images),
+                proposed_misfit=np.full(n, np.nan),
                 evidence=None,
                 consistency=np.full(n, np.nan),
                 floor=np.nan,
@@ -315,11 +318,12 @@ def _proved(
     window = layer.view.window.shape[-2] * layer.view.window.shape[-1]
     batch = batch_size(window, images.device)
     if corrects:
-        moved = _corrected(asked, images, batch, part(progress, 0, _CORRECTING_SHARE))
+        moved, before = _corrected(asked, images, batch, part(progress, 0, _CORRECTING_SHARE))
         samples = replace(
             samples,
             images=to_hu(moved[:, 0]),
             moved=((moved - images) * STD).square().mean((1, 2, 3)).sqrt().cpu().numpy().astype(np.float64),
+            proposed_misfit=before.cpu().numpy().astype(np.float64),
             corrected=True,
         )
         if isinstance(trained.flow, ImageFlow):
@@ -346,24 +350,17 @@ def _proved(
     )
 
 
-def _corrected(asked: _Asked, images: Tensor, batch: int, progress: Progress) -> Tensor:
+def _corrected(asked: _Asked, images: Tensor, batch: int, progress: Progress) -> tuple[Tensor, Tensor]:
+    """The images within the tolerance, and their misfit before, in units of ε."""
     layer, rows, columns = asked.layer, images.shape[-2], images.shape[-1]
     z = layer.linearize(layer.view.region)
     metric = Metric(asked.noise.spectrum.on(rows, columns), measure_gain(layer, rows, columns))
-    parts = images.split(batch)
-    return torch.cat(
-        [
-            move_within(
-                layer,
-                metric,
-                some,
-                z,
-                asked.epsilon,
-                progress=part(progress, k / len(parts), (k + 1) / len(parts)),
-            )
-            for k, some in enumerate(parts)
-        ]
-    )
+    found, parts = [], images.split(batch)
+    for k, some in enumerate(parts):
+        heard = part(progress, k / len(parts), (k + 1) / len(parts))
+        found.append(move_within(layer, metric, some, z, asked.epsilon, progress=heard))
+    moved, before = zip(*found, strict=True)
+    return torch.cat(moved), torch.cat(before)
 
 
 def _spread(images: Tensor) -> float:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ..base import Progress, part, unheard
 from ..tensors import filtered
-from .layer import LocalLayer, inner_product
+from .layer import LocalLayer, inner_product, misfit
 from .metric import Metric
 
 _STEPS, _ITERATIONS = 4, 4
@@ -22,7 +22,7 @@ def move_within(
     epsilon: float,
     *,
     progress: Progress = unheard,
-) -> Tensor:
+) -> tuple[Tensor, Tensor]:
     """Images with ‖Φ(x′) − z‖ / √P ≤ ε, as near to the given ones as conjugate gradients find them.
 
     Images that lie within the tolerance stay as they are. For the others, Φ is linearised, and conjugate gradients
@@ -38,13 +38,19 @@ def move_within(
         z: (1, C, h, w).
         epsilon: in the units of z per pixel.
         progress: called after every iteration; may raise to cancel.
+
+    Returns:
+        The images, and the misfit of the given ones in units of ε, (n,).
     """
     moved = images.clone()
     bound = layer.pixels * epsilon**2
     flat = metric.posterior(images.new_tensor(epsilon).reshape(1, 1, 1, 1))
     outside = torch.arange(len(images), device=images.device)
+    before = images.new_zeros(len(images))
     for step in range(_STEPS):
         found = layer.linearize(moved[outside])
+        if step == 0:
+            before = misfit(layer, found, z) / epsilon
         still = inner_product(z - found, z - found).flatten() > bound * _CLOSE
         if not bool(still.any()):
             break
@@ -54,7 +60,7 @@ def move_within(
         shrunk = part(progress, step / _STEPS, (step + 1) / _STEPS)
         moved[outside] += _shrink(layer, flat, z - found, bound, shrunk)
     progress(1.0)
-    return moved
+    return moved, before
 
 
 def _shrink(layer: LocalLayer, flat: Tensor, residual: Tensor, bound: float, progress: Progress) -> Tensor:
@@ -62,17 +68,17 @@ def _shrink(layer: LocalLayer, flat: Tensor, residual: Tensor, bound: float, pro
     gradient = layer.transpose(residual)
     move = torch.zeros_like(gradient)
     direction = filtered(gradient, flat)
-    size, misfit = inner_product(gradient, direction), inner_product(residual, residual)
-    active = misfit > bound
+    size, left = inner_product(gradient, direction), inner_product(residual, residual)
+    active = left > bound
     for iteration in range(_ITERATIONS):
         through = layer.forward(direction)
         power = inner_product(through, through).clamp_min(1e-30)
         length = size / power
-        share = _share_to(bound, misfit, inner_product(residual, through) * length, power * length.square())
+        share = _share_to(bound, left, inner_product(residual, through) * length, power * length.square())
         length = length * torch.where(active, share, 0.0)
         move, residual = move + length * direction, residual - length * through
-        misfit = inner_product(residual, residual)
-        active = active & (misfit > bound * _CLOSE)
+        left = inner_product(residual, residual)
+        active = active & (left > bound * _CLOSE)
         progress((iteration + 1) / _ITERATIONS)
         if not bool(active.any()):
             break
@@ -83,8 +89,8 @@ def _shrink(layer: LocalLayer, flat: Tensor, residual: Tensor, bound: float, pro
     return move
 
 
-def _share_to(bound: float, misfit: Tensor, along: Tensor, power: Tensor) -> Tensor:
-    """The share s ≤ 1 of a step at which the misfit ‖r − s q‖² = misfit − 2 s ⟨r, q⟩ + s² ‖q‖² falls to the bound."""
-    root = along.square() - power * (misfit - bound)
+def _share_to(bound: float, left: Tensor, along: Tensor, power: Tensor) -> Tensor:
+    """The share s ≤ 1 of a step at which the misfit ‖r − s q‖² = ‖r‖² − 2 s ⟨r, q⟩ + s² ‖q‖² falls to the bound."""
+    root = along.square() - power * (left - bound)
     share = (along - root.clamp_min(0).sqrt()) / power.clamp_min(1e-30)
     return torch.where(root >= 0, share.clamp(0, 1), torch.ones_like(share))

@@ -30,6 +30,8 @@ class Evidence:
         passes: root of the sum of squares of Φ(x′) − mean over the same of x′ − mean; at the output, HU per HU.
         noise_passes: the same for low-dose noise on this very patch.
         displaced_passes: the same for the samples' differences moved by half a patch: they know nothing of z.
+        arrives: rms HU of the samples' differences that is left in the denoised image.
+        noise_arrives: the share of noise on this very patch, HU per HU, that is left there.
     """
 
     misfit: np.ndarray
@@ -40,6 +42,8 @@ class Evidence:
     passes: float
     noise_passes: float
     displaced_passes: float
+    arrives: float
+    noise_arrives: float
 
     @property
     def visibility(self) -> float:
@@ -91,15 +95,17 @@ def gather_evidence(
         changes.append(three.cpu().numpy())
 
     share = len(images) / count
-    passes = _passes(look, images, z, batch, note, part(progress, 0, share))
-    displaced = _passes(
-        look, mean + moved, z, batch, progress=part(progress, share, share + len(moved) / count)
-    )
-    of_noise = _passes(look, quiet + noises, z, batch, progress=part(progress, share + len(moved) / count, 1))
+    passes, through = _passes(look, images, z, denoised, batch, note, part(progress, 0, share))
+    heard = part(progress, share, share + len(moved) / count)
+    displaced, _ = _passes(look, mean + moved, z, denoised, batch, progress=heard)
+    heard = part(progress, share + len(moved) / count, 1)
+    of_noise, noise_through = _passes(look, quiet + noises, z, denoised, batch, progress=heard)
     rms, most_of, most = np.concatenate(changes, axis=1).astype(np.float64)
     away = torch.cat(distances).cpu().numpy().astype(np.float64)
     misfit = away / layer.pixels**0.5 / epsilon if epsilon is not None else np.full(len(away), np.nan)
-    return Evidence(misfit, away, rms, most_of, most, passes, of_noise, displaced)
+    spread = float(images.var(0).mean().sqrt()) * STD if len(images) > 1 else 0.0
+    arrives = through * spread if spread else 0.0
+    return Evidence(misfit, away, rms, most_of, most, passes, of_noise, displaced, arrives, noise_through)
 
 
 Look = Callable[[Tensor], tuple[Tensor, Tensor]]
@@ -121,20 +127,44 @@ def _passes(
     look: Look,
     images: Tensor,
     z: Tensor,
+    denoised: Tensor,
     batch: int,
     note: Callable[[Tensor, Tensor], None] = lambda found, output: None,
     progress: Progress = unheard,
-) -> float:
-    """‖Φ(x′) − mean‖ / ‖x′ − mean‖ over all images; NaN where they do not differ."""
-    total, square, done = torch.zeros_like(z, dtype=torch.float64), 0.0, 0
+) -> tuple[float, float]:
+    """‖Φ(x′) − mean‖ / ‖x′ − mean‖ over all images, and the same at the output; NaN where they do not differ."""
+    at_layer, at_output, done = _Scatter(z), _Scatter(denoised), 0
     for some in images.split(batch):
         found, output = look(some)
         note(found, output)
-        away = (found - z).double()  # from z, not from zero: nothing is lost in the differences
-        total += away.sum(0)
-        square += float(away.square().sum())
+        at_layer.add(found)
+        at_output.add(output)
         done += len(some)
         progress(done / len(images))
     spread = (images - images.mean(0)).double().square().sum().item()
-    through = max(square - float(total.square().sum()) / len(images), 0.0)
-    return (through / spread) ** 0.5 if spread > 0 else float("nan")
+    if spread <= 0:
+        return float("nan"), float("nan")
+    return (at_layer.squares() / spread) ** 0.5, (at_output.squares() / spread) ** 0.5
+
+
+class _Scatter:
+    """Sum of squares of maps around their mean, gathered batch by batch.
+
+    Args:
+        near: a map that all lie near to: their differences from it are summed, and lose nothing.
+    """
+
+    def __init__(self, near: Tensor) -> None:
+        self.near, self.count, self.square = near, 0, 0.0
+        self.total = torch.zeros(near.shape[1:], dtype=torch.float64, device=near.device)
+
+    def add(self, maps: Tensor) -> None:
+        """Take in maps (n, C, h, w)."""
+        away = (maps - self.near).double()
+        self.total += away.sum(0)
+        self.square += float(away.square().sum())
+        self.count += len(maps)
+
+    def squares(self) -> float:
+        """Σ ‖map − mean‖²."""
+        return max(self.square - float(self.total.square().sum()) / self.count, 0.0)
