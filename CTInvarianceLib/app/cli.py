@@ -164,14 +164,27 @@ def _add_sample(sub: Any) -> None:
         type=int,
         nargs="+",
         metavar="PIXELS",
-        help="sides of the patch, or ROWS COLUMNS (what the models were trained on); spatial embeddings only",
+        help="sides of the patch, or ROWS COLUMNS (what the models were trained on); not for vector embeddings",
     )
-    sample.add_argument("--whole", action="store_true", help="whole slices; spatial embeddings only")
+    sample.add_argument("--whole", action="store_true", help="whole slices; not for vector embeddings")
     sample.add_argument(
         "--tile", type=int, metavar="PIXELS", help="work in tiles, where memory is short; same result"
     )
     sample.add_argument("-n", type=int, default=Question.n, help=f"number of samples ({Question.n})")
     sample.add_argument("--seed", type=int, default=Question.seed)
+    sample.add_argument(
+        "--tolerance",
+        type=float,
+        default=Question.tolerance,
+        metavar="RESCANS",
+        help="at 1 the layer tells the samples apart no better than two full-dose scans of the same patient "
+        f"({Question.tolerance:g})",
+    )
+    sample.add_argument(
+        "--full-dose",
+        metavar="VOLUME",
+        help="partner on the same grid: tells the noise, and the truth in that domain",
+    )
     sample.add_argument("--out", required=True, help="folder to write")
 
 

@@ -23,7 +23,7 @@ from ..volumes import CTVolume, Place
 if TYPE_CHECKING:
     from ..models import Models
 
-_PATIENTS, _SLICES, _SAMPLES, _SEED = 12, 4, 250, 0
+_PATIENTS, _SLICES, _SAMPLES, _SEED = 12, 4, 64, 0
 _PHANTOMS_UNTIL, _TRAINING_UNTIL = 0.01, 0.84  # shares of the demo's time
 _FOLDERS = ("phantoms", "phantoms.unfinished", "models", "samples", "montages")
 
@@ -132,10 +132,14 @@ def _sample_layers(models: Models, case: _Case, name: str, out: Path) -> list[di
                 {
                     "image": case.name,
                     **{key: numbers[key] for key in ("denoiser", "layer", "domain")},
+                    **{
+                        name: numbers["invariance"].get(name)
+                        for name in ("tolerance", "tolerance_hu", "spread", "arrives", "noise_arrives")
+                    },
+                    "V": numbers["invariance"]["visibility"],
+                    **{name: numbers["invariance"].get(name) for name in ("change_rms", "proposed_misfit")},
+                    "moved": numbers["invariance"]["moved_mean"],
                     "R": numbers["consistency"]["mean"],
-                    "floor": samples.floor,
-                    "ceiling": samples.ceiling,
-                    "std_hu": numbers["hu"]["std_mean"],
                 }
             )
         title = f"{case.name}: {name}, {domain}-dose domain"

@@ -11,6 +11,7 @@ import numpy as np
 from ..base import VolumeError
 from ..config import Question
 from ..files import read_volume, writable_suffix, write_volume
+from ..volumes import CTVolume, Place
 from .console import progress_shown
 
 
@@ -39,32 +40,66 @@ def denoise(options: Namespace) -> None:
 
 def sample(options: Namespace) -> None:
     """Sample a layer's invariances at a patch, or in whole slices."""
+    from ..low_dose import scan_noise
     from ..models import Models
-    from ..report import write_samples
-    from ..volumes import Place
+    from ..report import summary, write_samples
 
     models, volume = Models.load(options.models), read_volume(options.volume)
     question = Question(
-        options.denoiser, options.layer, options.n, options.domain, options.seed, options.tile
+        options.denoiser,
+        options.layer,
+        options.n,
+        options.domain,
+        options.seed,
+        options.tolerance,
+        options.tile,
     )
     embedding = models.trained_layer(question.denoiser, question.layer, question.domain).embedding
     sides = _sides(options, embedding.patch_size)
     place = Place.choose(volume, sides, first=options.slice, count=options.slices, centre=options.center)
     seen, region = place.seen(volume, alone=embedding.fixed_size)
+    partner = _partner(options.full_dose, volume)
+    full = None if partner is None else place.seen(partner, alone=embedding.fixed_size)[0]
     start = time.perf_counter()
     with progress_shown("sampling") as progress:
-        slab = models.sample_slab(seen, question, region=region, progress=progress)
+        noise = None
+        if full is None:
+            slices = volume.crop(place.slices, slice(None), slice(None))
+            noise = _cut(scan_noise(slices), place, alone=embedding.fixed_size)
+        slab = models.sample_slab(
+            seen, question, region=region, full_dose_hu=full, noise_hu=noise, progress=progress
+        )
     seconds = time.perf_counter() - start
     origin = {
         "volume": str(options.volume),
         **place.to_dict(),
+        **({"full_dose": str(options.full_dose)} if options.full_dose else {}),
         "models": str(options.models),
         "embedding": embedding.kind,
     }
     write_samples(slab, place.cut(volume), Path(options.out), denoiser=options.denoiser, **origin)
-    r = np.concatenate([samples.consistency for samples in slab])
     drawn = f"{options.n} samples" + (f" of each of {place.count} slices" if place.count > 1 else "")
-    print(f"{drawn} in {seconds:.1f} s, R = {r.mean():.3f} ± {r.std():.3f}, written to {options.out}")
+    print(f"{drawn} in {seconds:.1f} s, written to {options.out}")
+    print(summary(slab))
+
+
+def _partner(path: str | None, volume: CTVolume) -> CTVolume | None:
+    """The full-dose partner, which must lie on the volume's grid."""
+    if not path:
+        return None
+    partner = read_volume(path)
+    if partner.shape != volume.shape or not np.allclose(partner.affine, volume.affine, atol=1e-3):
+        raise VolumeError(
+            "the full-dose volume lies on another grid than the low-dose one",
+            where=path,
+            hint="Give the full-dose reconstruction of the same slices.",
+        )
+    return partner
+
+
+def _cut(slices: np.ndarray, place: Place, *, alone: bool) -> np.ndarray:
+    """What `Place.seen` cuts out of the place's slices."""
+    return slices[:, place.rows, place.columns] if alone else slices
 
 
 def _sides(options: Namespace, trained: int) -> tuple[int, int] | None:

@@ -2,7 +2,7 @@
 
 from .noise_level import soft_tissue_noise
 from .noise_spectrum import FlatPatches, NoiseSpectrum
-from .simulation import Attenuator, dose_noise, photons_for_noise, simulate_low_dose
+from .simulation import Attenuator, dose_noise, photons_for_noise, scan_noise, simulate_low_dose
 
 __all__ = [
     "Attenuator",
@@ -10,6 +10,7 @@ __all__ = [
     "NoiseSpectrum",
     "dose_noise",
     "photons_for_noise",
+    "scan_noise",
     "simulate_low_dose",
     "soft_tissue_noise",
 ]

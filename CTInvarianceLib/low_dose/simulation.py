@@ -25,7 +25,15 @@ from .noise_match import matched_noise
 from .noise_spectrum import measure_spectrum
 from .scanner import Scanner
 
-__all__ = ["Attenuator", "Scanner", "dose_noise", "noise_kernel", "photons_for_noise", "simulate_low_dose"]
+__all__ = [
+    "Attenuator",
+    "Scanner",
+    "dose_noise",
+    "noise_kernel",
+    "photons_for_noise",
+    "scan_noise",
+    "simulate_low_dose",
+]
 
 ELECTRONIC_NOISE = 10.0
 PADDING_HU = -1024  # at or below: outside the scanned circle, or air that the scanner clipped
@@ -114,6 +122,17 @@ def _noise(images: Tensor, exposure: Exposure, dose: float, photons: float | Non
     if photons is None:
         return matched_noise(images, exposure, dose, s)
     return exposure.noise(dose, 1.0, images.new_full((len(images),), photons), s)
+
+
+def scan_noise(
+    volume: CTVolume, *, seed: int = 0, device: str | torch.device = "cpu", progress: Progress = unheard
+) -> NDArray[np.float32]:
+    """Noise as another scan of the volume at its own dose would have it, (slices, rows, columns), HU.
+
+    What half the dose adds is as strong as what is there: variance(½) − variance(1) = variance(1).
+    """
+    half = simulate_low_dose(volume, 0.5, seed=seed, device=device, progress=progress)
+    return np.asarray(half.hu - volume.hu.astype(np.float32))
 
 
 def noise_kernel(volume: CTVolume) -> Kernel:

@@ -4,7 +4,7 @@ from .evaluation import evaluate, rmse_hu, shrink_and_enlarge
 from .fidelity import at_half_nyquist, edge_transfer, spectrum_kept, tissue_rmse
 from .montage import draw_montage
 from .page import write_report
-from .sample_files import table, write_samples
+from .sample_files import summary, table, write_samples
 
 __all__ = [
     "at_half_nyquist",
@@ -14,6 +14,7 @@ __all__ = [
     "rmse_hu",
     "shrink_and_enlarge",
     "spectrum_kept",
+    "summary",
     "table",
     "tissue_rmse",
     "write_report",

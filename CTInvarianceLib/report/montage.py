@@ -54,14 +54,17 @@ def draw_montage(
         colour = sheet.cell(figure, row, len(headings) - 1).imshow(
             samples.std, cmap="inferno", vmin=0, vmax=spread
         )
-        figure.axes[row * len(headings)].set_ylabel(f"{label}\nR = {_mean_r(samples)}", fontsize=8)
+        figure.axes[row * len(headings)].set_ylabel(f"{label}\n{_found(samples)}", fontsize=7)
     for column, heading in enumerate(headings):
         figure.axes[column].set_title(heading, fontsize=8, pad=3)
     for number, (mappable, label) in enumerate(((colour, "standard deviation / HU"), (grey, "image / HU"))):
         bar = figure.colorbar(mappable, cax=sheet.bar(figure, number))
         bar.ax.tick_params(labelsize=6, pad=1, length=2)
         bar.set_label(label, fontsize=7, labelpad=1)
-    facts = f"window {centre:.0f}/{width:.0f} HU, N = {len(rows[0][1].images)}"
+    asked = rows[0][1]
+    facts = (
+        f"window {centre:.0f}/{width:.0f} HU, N = {len(asked.images)}, tolerance {asked.tolerance:g} rescans"
+    )
     figure.text(0.012, 1 - 0.2 / sheet.height, f"{title}   ({facts})", fontsize=9, va="center")
     with writing(path) as part:
         figure.savefig(part, format="png")
@@ -137,5 +140,10 @@ def _shown(samples: Samples) -> np.ndarray:
     return samples.images[: _SAMPLES if max(samples.patch.shape) <= _LARGE else _SAMPLES_OF_LARGE]
 
 
-def _mean_r(samples: Samples) -> str:
-    return f"{np.mean(samples.consistency):.3f} ± {np.std(samples.consistency):.3f}"
+def _found(samples: Samples) -> str:
+    """How far the samples differ and how much of that arrives, HU, and V."""
+    if samples.evidence is None:
+        return f"{samples.spread:.1f} HU, not measured"
+    if samples.domain == "full":
+        return f"differ by {samples.spread:.1f} HU"
+    return f"{samples.spread:.1f} → {samples.evidence.arrives:.1f} HU\nV = {samples.visibility:.2f}"

@@ -16,10 +16,12 @@ _EXPLAINED = {
     ),
     "embedding": "What the embedding loses: RMSE (HU) of D(E(image)), beside the image shrunk to as many numbers.",
     "layers": (
-        "R: how far the samples' representation is from the patch's own. 0 or less: as faithful as the embedding "
-        "allows. 1: no better than an unrelated image. The control: samples drawn with another patch's z (shuffled) "
-        "must come out far above, from about 0.7 to 1; not quite 1, because the ceiling is measured on real "
-        "patches, which have noise and edges that decoded ones lack."
+        "What samples within the tolerance (in rescans) differ by, how much of that arrives in the denoised image, and "
+        "V (visibility): what the layer lets through of their differences, over what it lets through of noise. Near 1 "
+        "the layer hides no more than noise. Proposed misfit: how far the flow's proposals lay from z, in tolerances; "
+        "moved: what bringing them within it took, in HU. The control, samples proposed for another patch (shuffled), "
+        "has to be moved several times as far. Coverage 90: the share of pixels in which 90 % intervals of the samples "
+        "hold the image, or in the full-dose domain the true full dose. Consistency is R of older versions."
     ),
 }
 _STYLE = (
@@ -62,4 +64,6 @@ def _table(rows: list[dict[str, Any]]) -> str:
 
 
 def _cell(value: object) -> str:
+    if value is None:
+        return "–"
     return f"{value:.3f}" if isinstance(value, float) else html.escape(str(value))

@@ -57,6 +57,25 @@ def _rows(slab: Sequence[Samples], first: int) -> list[tuple[str, Samples]]:
     return [(f"slice {first + k}", slab[k]) for k in shown]
 
 
+def summary(slab: Sequence[Samples]) -> str:
+    """The numbers of a draw in a sentence or two; of several slices their means."""
+    parts = [_invariance(samples) for samples in slab]
+
+    def mean(name: str) -> float:
+        return float(np.mean([np.nan if each.get(name) is None else each[name] for each in parts]))
+
+    first = slab[0]
+    if first.domain == "full":
+        return f"full-dose images that may be behind this one differ by {mean('spread'):.1f} HU"
+    return (
+        f"at a tolerance of {first.tolerance:g} rescans ({mean('tolerance_hu'):.1f} HU in the denoised image) "
+        f"the samples differ by {mean('spread'):.1f} HU; {mean('arrives'):.1f} HU of that arrives. Of noise as strong, "
+        f"{mean('noise_arrives'):.1f} HU would (V = {mean('visibility'):.2f}). The flow's proposals lay "
+        f"{mean('proposed_misfit'):.2f} tolerances away and were moved by {mean('moved_mean'):.1f} HU; "
+        f"the noise is known from the {first.noise_from}"
+    )
+
+
 def table(slab: Sequence[Samples], *, denoiser: str, **origin: Any) -> dict[str, Any]:
     """The numbers of a draw, as plain values; of several slices a list, `slices`, with those of every one."""
     first = slab[0]

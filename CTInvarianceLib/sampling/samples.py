@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..base import Progress, VolumeError, part, unheard
 from ..config import Question
-from ..denoisers import View, layers
+from ..denoisers import layers
 from ..flow import ImageFlow
 from ..tensors import STD, batch_size, denormalize, normalize
 from ..tolerance import LocalLayer, Metric, Noise, measure_gain, move_within, one_rescan
@@ -141,6 +141,7 @@ def sample_invariances(
     region: Region | None = None,
     full_dose_hu: np.ndarray | None = None,
     noise_hu: np.ndarray | None = None,
+    proposals_for: np.ndarray | None = None,
     progress: Progress = unheard,
     on_drawn: Callable[[Sequence[Samples]], object] = lambda slab: None,
 ) -> list[Samples]:
@@ -156,6 +157,8 @@ def sample_invariances(
             in the full-dose domain.
         noise_hu: (S, H, W), HU, low-dose noise of these slices as a simulation makes it, where there is no partner.
             Without either, the noise is read from the images.
+        proposals_for: (S, H, W), HU: other images that the flow proposes samples for, as if it had learned nothing. A
+            control: the correction then has to move them far.
         progress: called after every batch.
         on_drawn: gets the samples as soon as they are drawn, before they are corrected and measured.
 
@@ -181,7 +184,8 @@ def sample_invariances(
         for k in range(len(x))
     ]
     drawn = part(progress, 0, DRAWING_SHARE)
-    slab = list(_drawn(trained, trained.view(x, region), asked, question, region, drawn))
+    seen = x if proposals_for is None else as_images(proposals_for, trained)
+    slab = list(_drawn(trained, seen, asked, question, region, drawn))
     on_drawn([samples for samples, _ in slab])
     proved = part(progress, DRAWING_SHARE, 1)
     return [
@@ -248,7 +252,7 @@ def _noise(
 
 def _drawn(
     trained: TrainedLayer,
-    view: View,
+    seen: Tensor,
     asked: Sequence[_Asked],
     question: Question,
     region: Region,
@@ -259,12 +263,13 @@ def _drawn(
     at_once = None
     if not isinstance(trained.flow, ImageFlow):
         seeds = range(seed, seed + count)
+        view = trained.view(seen, region)
         at_once = draw(trained, view, n=n, seeds=seeds, tile=question.tile, progress=progress)
     for k, each in enumerate(asked):
         if at_once is None:
             assert isinstance(trained.flow, ImageFlow)  # the other kind was drawn at once
             images, v = draw_images(
-                each.whole,
+                replace(each.whole, image=seen[k : k + 1]),
                 trained.flow,
                 region,
                 each.epsilon,

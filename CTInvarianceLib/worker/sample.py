@@ -16,6 +16,8 @@ from ..volumes import CTVolume, Place, Region, open_hu, writing_npy
 from .context import Result, Work
 
 if TYPE_CHECKING:
+    import torch
+
     from ..sampling import Samples
 
 
@@ -27,6 +29,7 @@ class Sample(Question):
         volume: .npy (S, H, W), HU, of the slices alone that are asked about.
         region: top, left, height, width; empty: whole slices.
         full_dose: likewise .npy, the full-dose partner; "": none.
+        affine: of the volume; with it, and without a partner, the noise is simulated; else it is read from the image.
         out: folder for the arrays.
     """
 
@@ -35,29 +38,32 @@ class Sample(Question):
     out: str
     region: tuple[int, ...] = ()
     full_dose: str = ""
+    affine: tuple[tuple[float, ...], ...] = ()
 
     def run(self, work: Work) -> Result:
-        """Write the arrays as soon as they are there, then measure R."""
+        """Write the arrays as soon as they are drawn; then those that are within the tolerance, and the evidence."""
         from ..report import table
         from ..sampling import DRAWING_SHARE
 
         models, start = work.sets.get(self.models), time.monotonic()
         embedding = models.embedding(self.domain).module
         low, full, region = self._seen(alone=embedding.fixed_size)
+        noise = self._noise(alone=embedding.fixed_size, device=models.device) if full is None else None
         progress = work.progress("sampling")
 
         def show(slab: Sequence[Samples]) -> None:
-            self._write(slab)
+            self._write(slab, Path(self.out))
             progress(DRAWING_SHARE, ready={"out": self.out})
 
         slab = models.sample_slab(
-            low, self, full_dose_hu=full, region=region, progress=progress, on_drawn=show
+            low, self, full_dose_hu=full, noise_hu=noise, region=region, progress=progress, on_drawn=show
         )
+        out = Path(self.out)
+        if slab[0].corrected:
+            out = out / "corrected"
+            self._write(slab, out)
         return {
-            "out": self.out,
-            "consistency": [samples.consistency for samples in slab],
-            "floor": [samples.floor for samples in slab],
-            "ceiling": [samples.ceiling for samples in slab],
+            "out": str(out),
             "seconds": round(time.monotonic() - start, 2),
             "device": str(models.device),
             "table": table(slab, denoiser=self.denoiser, models=self.models, embedding=embedding.kind),
@@ -77,9 +83,23 @@ class Sample(Question):
         (low, inside), *full = [place.seen(volume, alone=alone) for volume in volumes]
         return low, full[0][0] if full else None, inside
 
-    def _write(self, slab: Sequence[Samples]) -> None:
+    def _noise(self, *, alone: bool, device: torch.device) -> np.ndarray | None:
+        """Low-dose noise of the slices, simulated; None where nothing tells the size of the pixels."""
+        from ..low_dose import scan_noise
+
+        if not self.affine:
+            return None
+        volume = CTVolume(open_hu(self.volume), np.asarray(self.affine, np.float64), self.volume)
+        noise = scan_noise(volume, device=device)
+        if not (alone and self.region):
+            return noise
+        top, left, height, width = self.region
+        return noise[:, top : top + height, left : left + width]
+
+    def _write(self, slab: Sequence[Samples], out: Path) -> None:
         """samples.npy (n, S, h, w), and patch, denoised, target, embedded, mean and std (S, h, w)."""
-        out, (rows, columns) = Path(self.out), slab[0].patch.shape
+        rows, columns = slab[0].patch.shape
+        out.mkdir(parents=True, exist_ok=True)
         with writing_npy(out / "samples.npy", self.n, len(slab), rows, columns) as append:
             for i in range(self.n):
                 for samples in slab:
