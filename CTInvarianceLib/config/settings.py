@@ -133,6 +133,11 @@ class FlowConfig(Plain):
         condition_width: its channels.
         levels: grids: scales of the flow.
         blocks: of the flow; grids: of each level.
+        kernels: "complete": the range of what patches are multiplied with at the Nyquist frequency, as if other kernels
+            had made them: few patients have few kernels, and a flow is to know others.
+        noises: "complete": likewise, of the noise that only the low dose has.
+        patch_size: "complete": pixels of the patches' sides, smaller than the embedding's: many places teach more than
+            large ones.
         tolerances: "complete": the range of tolerances, in rescans, that a flow is trained for.
     """
 
@@ -144,7 +149,10 @@ class FlowConfig(Plain):
     condition_width: int = 32
     levels: int = 2
     blocks: int = 6
+    patch_size: int = 64
     tolerances: tuple[float, float] = (0.1, 2.0)
+    kernels: tuple[float, float] = (0.4, 2.0)
+    noises: tuple[float, float] = (0.7, 1.4)
     hidden: int = 64
     steps: int = 300
     batch_size: int = 8

@@ -9,12 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..base import ConfigError
 from ..tensors import RINGS, Spectrum, filtered, on_plane, power_of, ring_means
 from .convolutional_flow import ConvolutionalFlow
-from .grid_regression import GridRegression
 
-_SCORING_STEPS = 12
+_KNOTS = 6  # precisions at which variances are kept
+_AROUND = 3  # cells, sides of the neighbourhood that an energy is averaged over
+_FAINTEST = 1e-7  # normalised units squared: energies below are nothing
 
 
 @dataclass(frozen=True)
@@ -43,39 +43,35 @@ class ImageFlow(nn.Module):
     Where images around a known mean are Gaussian and stationary and Φ is linear, p_ε(x′ given z) is Gaussian with
     the mean x̂ and, per frequency, the variance C = S ε² / (G² S + ε²). So the image is first whitened,
     u = F* C^-½ F (x′ − x̂), and a convolutional flow on cells of f×f pixels of u has only to learn what is not so:
-    where noise is stronger, where the layer lets less through, edges. C is that closed form times a factor that is
-    measured for every frequency and tolerance. In the full-dose domain x′ follows Ψ(z) instead, and C is measured.
+    where noise is stronger, where the layer lets less through, edges. The mean is Ψ(z) + B (x̂ − Ψ(z)) and C that
+    closed form times a factor, with B (about 1) and the factor fitted for every frequency and tolerance. In the
+    full-dose domain there is no closed form: B, which leaves out the noise that only the low dose has, and C are
+    measured.
 
     x̂ is all that z says, to first order: a sufficient statistic of z ± ε for linear Φ and Gaussian noise, an image
     whatever the layer's channels are. So scaling Φ or copying it into more channels changes nothing.
 
     Args:
-        flow: on cells, (N, f², h, w), conditioned on 2 f² + 1 maps.
-        regression: what is left of the cells' mean, from the same maps.
+        flow: on cells, (N, f², h, w), conditioned on `maps(f)` maps.
         factor: f.
-        follows: "estimate" or "start": what x′ is looked at as a difference from.
+        posterior: whether x′ is the image that was seen, so that C has its closed form: the low-dose domain.
     """
 
     noise: Tensor
     gain: Tensor
-    factors: Tensor
+    knots: Tensor
+    follow: Tensor
+    log_factors: Tensor
     basis: Tensor
 
-    def __init__(
-        self,
-        flow: ConvolutionalFlow,
-        regression: GridRegression,
-        *,
-        factor: int = 4,
-        follows: str = "estimate",
-    ) -> None:
+    def __init__(self, flow: ConvolutionalFlow, *, factor: int = 4, posterior: bool = True) -> None:
         super().__init__()
-        if follows not in {"estimate", "start"}:
-            raise ConfigError("an image flow follows the estimate or the start", where=follows)
-        self.flow, self.regression, self.factor, self.follows = flow, regression, factor, follows
+        self.flow, self.factor, self.posterior = flow, factor, posterior
         self.register_buffer("noise", torch.ones(RINGS))
         self.register_buffer("gain", torch.ones(RINGS))
-        self.register_buffer("factors", torch.zeros(3, RINGS))
+        self.register_buffer("knots", torch.linspace(-1, 1, _KNOTS))
+        self.register_buffer("follow", torch.ones(_KNOTS, RINGS))
+        self.register_buffer("log_factors", torch.zeros(_KNOTS, RINGS))
         self.register_buffer("basis", _cosines(factor), persistent=False)
 
     @property
@@ -83,20 +79,31 @@ class ImageFlow(nn.Module):
         """Pixels by which images may be shifted without moving a cell of the coarsest scale; sides are multiples."""
         return self.factor * self.flow.multiple
 
-    @property
-    def maps(self) -> int:
-        """Condition maps."""
-        return 2 * self.factor**2 + 1
+    @staticmethod
+    def maps(factor: int) -> int:
+        """Number of condition maps for cells of factor × factor pixels."""
+        return 2 * factor**2 + 1
 
     def planes(self, rows: int, columns: int) -> tuple[Tensor, Tensor]:
         """S and G² at the frequencies of `rfft2`."""
         return Spectrum(self.noise).on(rows, columns), Spectrum(self.gain).on(rows, columns)
 
     def condition(self, seen: Seen) -> Tensor:
-        """(N, 2 f² + 1, h, w): the cells of x̂ and Ψ(z), and how exactly z is known."""
-        cells = self.cells(seen.estimate)
-        precision = self.precision(seen)[:, None, None, None].expand(-1, 1, *cells.shape[2:])
-        return torch.cat((cells, self.cells(seen.start), precision), dim=1)
+        """(N, 2 f² + 1, h, w): what decides how far x′ may lie from its mean.
+
+        The logarithms of the energies of x̂ − Ψ(z), which is noise for the most part, and of Ψ(z), which is anatomy,
+        at every frequency of a cell and averaged over its neighbours; the mean of Ψ(z), which tells the tissue; and
+        the precision. Energies have no sign: of single images a flow can learn little by heart from them.
+        """
+        anatomy = self.cells(seen.start)
+        tissue = anatomy[:, :1]
+        precision = self.precision(seen)[:, None, None, None].expand(-1, 1, *tissue.shape[2:])
+        noise = self._log_energy(self.cells(seen.estimate - seen.start))
+        return torch.cat((noise, self._log_energy(anatomy[:, 1:]), tissue, precision), dim=1)
+
+    def _log_energy(self, cells: Tensor) -> Tensor:
+        around = F.avg_pool2d(cells.square(), _AROUND, 1, _AROUND // 2, count_include_pad=False)
+        return around.clamp_min(_FAINTEST).log()
 
     def precision(self, seen: Seen) -> Tensor:
         """Log of ε over the layer's mean gain, (N,): about the log of the difference in the image that ε stands for."""
@@ -112,14 +119,14 @@ class ImageFlow(nn.Module):
         return F.pixel_shuffle(F.conv2d(cells, self.basis.T[:, :, None, None]), self.factor)
 
     def base(self, seen: Seen) -> Tensor:
-        """What x′ is looked at as a difference from."""
-        return seen.estimate if self.follows == "estimate" else seen.start
+        """What x′ is looked at as a difference from: Ψ(z) + B (x̂ − Ψ(z)), (N, 1, H, W)."""
+        transfer = on_plane(self._at(self.follow, seen), *seen.start.shape[2:])[:, None]
+        return seen.start + filtered(seen.estimate - seen.start, transfer)
 
     def variance(self, seen: Seen) -> Tensor:
         """C, (N, 1, H, W // 2 + 1)."""
-        return (
-            self._closed_form(seen) * on_plane(self._log_factors(seen), *seen.start.shape[2:]).exp()[:, None]
-        )
+        factor = on_plane(self._at(self.log_factors, seen), *seen.start.shape[2:]).exp()
+        return self._closed_form(seen) * factor[:, None]
 
     def whitened(self, images: Tensor, seen: Seen) -> Tensor:
         """u, (N, 1, H, W)."""
@@ -127,15 +134,14 @@ class ImageFlow(nn.Module):
 
     def forward(self, images: Tensor, seen: Seen) -> tuple[Tensor, Tensor]:
         """v (N, f², h, w) and log|det ∂v/∂x′| (N,) in nats."""
-        h, variance = self.condition(seen), self.variance(seen)
+        variance = self.variance(seen)
         cells = self.cells(filtered(images - self.base(seen), variance.rsqrt()))
-        v, log_det = self.flow(cells - self.regression(h), h)
+        v, log_det = self.flow(cells, self.condition(seen))
         return v, log_det - 0.5 * _log_determinant(variance, images.shape[-1])
 
     def inverse(self, v: Tensor, seen: Seen) -> Tensor:
         """x′ (N, 1, H, W) with forward(x′, seen)[0] = v; one thing seen may stand for all."""
-        h = self.condition(seen)
-        return self.unwhitened(self.flow.inverse(v, h) + self.regression(h), seen)
+        return self.unwhitened(self.flow.inverse(v, self.condition(seen)), seen)
 
     def unwhitened(self, cells: Tensor, seen: Seen) -> Tensor:
         """x′ of the cells of u."""
@@ -148,30 +154,39 @@ class ImageFlow(nn.Module):
         return log_det - 0.5 * (v.square().sum(1) + v.shape[1] * math.log(2 * math.pi))
 
     @torch.no_grad()
-    def fit_variance(self, images: Tensor, seen: Seen) -> None:
-        """Measure the factors of C: quadratic in log ε for every ring, by Fisher scoring of the periodograms."""
-        self.factors.zero_()
-        closed = self._closed_form(seen)
-        found = ring_means(power_of(images - self.base(seen)) / closed, images.shape[-1])[:, 0]
-        design = self._design(seen)
-        logs = torch.linalg.lstsq(design, found.clamp_min(1e-12).log()).solution
-        for _ in range(_SCORING_STEPS):
-            expected = (design @ logs).exp()
-            logs = logs + torch.linalg.lstsq(design, found / expected - 1).solution.clamp(-1, 1)
-        self.factors.copy_(logs)
+    def fit_linear(self, images: Tensor, seen: Seen) -> None:
+        """Fit B, by least squares, and C, to what B leaves, for every ring at some precisions; linear in between."""
+        precision, columns = self.precision(seen), images.shape[-1]
+        bins = precision.sort().indices.tensor_split(min(_KNOTS, len(precision)))
+        knots = torch.stack([precision[rows].mean() for rows in bins])
+        known, wanted = torch.fft.rfft2(seen.estimate - seen.start), torch.fft.rfft2(images - seen.start)
+        power = ring_means(known.abs().square()[:, 0], columns)
+        cross = ring_means((known.conj() * wanted).real[:, 0], columns)
+        least = 1e-12 * power.amax().clamp_min(1e-30)
+        follow = torch.stack([cross[rows].sum(0) / (power[rows].sum(0) + least) for rows in bins])
+        self._set(knots, follow, torch.zeros_like(follow))
+        left = ring_means(power_of(images - self.base(seen)) / self._closed_form(seen), columns)[:, 0]
+        self._set(knots, follow, torch.stack([left[rows].mean(0).clamp_min(1e-6).log() for rows in bins]))
+
+    def _set(self, knots: Tensor, follow: Tensor, log_factors: Tensor) -> None:
+        """Of fewer bins than knots, the last one stands for the rest."""
+        for buffer, values in ((self.knots, knots), (self.follow, follow), (self.log_factors, log_factors)):
+            buffer[: len(values)] = values
+            buffer[len(values) :] = values[-1]
+
+    def _at(self, values: Tensor, seen: Seen) -> Tensor:
+        """(N, RINGS): values (knots, RINGS) at the precisions of what is seen; beyond the knots, the outermost."""
+        precision = self.precision(seen)
+        above = torch.searchsorted(self.knots, precision).clamp(1, len(self.knots) - 1)
+        low, high = self.knots[above - 1], self.knots[above]
+        share = ((precision - low) / (high - low).clamp_min(1e-6)).clamp(0, 1)[:, None]
+        return values[above - 1] * (1 - share) + values[above] * share
 
     def _closed_form(self, seen: Seen) -> Tensor:
         noise, gain = self.planes(*seen.start.shape[2:])
-        if self.follows == "start":
+        if not self.posterior:
             return noise.expand(len(seen.epsilon), 1, -1, -1)
         return 1 / (gain / seen.epsilon.square()[:, None, None, None] + 1 / noise)
-
-    def _log_factors(self, seen: Seen) -> Tensor:
-        return self._design(seen) @ self.factors
-
-    def _design(self, seen: Seen) -> Tensor:
-        precision = self.precision(seen)
-        return torch.stack((torch.ones_like(precision), precision, precision.square()), dim=1)
 
 
 def _log_determinant(variance: Tensor, columns: int) -> Tensor:

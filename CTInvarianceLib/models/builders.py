@@ -90,10 +90,9 @@ def build_flow(config: Config, denoiser: nn.Module, layer: str, domain: str) -> 
 def _image_flow(config: Config, z: Tensor, layer: str, domain: str) -> ImageFlow:
     settings, factor, size = config.flow, config.embedding.factor, config.embedding.patch_size
     _check_stride(z, size, layer)
-    maps, channels = 2 * factor**2 + 1, factor**2
     flow = ConvolutionalFlow(
-        channels,
-        maps,
+        factor**2,
+        ImageFlow.maps(factor),
         settings.levels,
         settings.blocks,
         settings.hidden,
@@ -101,8 +100,7 @@ def _image_flow(config: Config, z: Tensor, layer: str, domain: str) -> ImageFlow
         seed=config.seed,
     )
     _check_levels(config, flow)
-    regression = GridRegression(maps - 1, channels, settings.neighbourhood)
-    return ImageFlow(flow, regression, factor=factor, follows="estimate" if domain == "low" else "start")
+    return ImageFlow(flow, factor=factor, posterior=domain == "low")
 
 
 _VECTOR_BLOCK = 8  # cells of z

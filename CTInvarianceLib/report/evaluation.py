@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..base import DataError, Progress, part, unheard
-from ..config import DOMAINS, Question
+from ..config import DOMAINS, Domain, Question
 from ..data import Data, Patches, as_pairs, load_patients, store_at
 from ..embedding import kl_divergence
 from ..models import Models
@@ -138,7 +138,7 @@ def _embedding(models: Models, domain: str, low: Tensor, full: Tensor) -> Row:
 
 def _layer(trained: TrainedLayer, low: Tensor, full: Tensor, seed: int) -> Row:
     """The evidence of samples of some patches, and how far those of other patches would have to be moved."""
-    question = Question("", trained.layer, _SAMPLES, trained.domain, seed)
+    question = Question("", trained.layer, _SAMPLES, cast(Domain, trained.domain), seed)
     patches = range(_TRUSTED_PATCHES)
     own = denormalize(low[patches, 0]).numpy(), denormalize(full[patches, 0]).numpy()
     others = denormalize(low[[k + 1 for k in patches], 0]).numpy()
@@ -169,7 +169,7 @@ def _layer(trained: TrainedLayer, low: Tensor, full: Tensor, seed: int) -> Row:
 def _coverage(images: np.ndarray, truth: np.ndarray) -> float:
     """The share of pixels in which the truth lies between the least and the greatest of 19 samples: 90 % if it is one.
 
-    Of n exchangeable values and one more, that one lies between the others' extremes with probability (n − 1) / (n + 1).
+    Of n values and one more like them, that one lies between the others' extremes with probability (n − 1) / (n + 1).
     """
     return float(((truth >= images.min(0)) & (truth <= images.max(0))).mean())
 

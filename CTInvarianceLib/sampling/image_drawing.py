@@ -143,7 +143,7 @@ def _inverse(flow: ImageFlow, v: Tensor, seen: Seen, tile: int | None) -> Tensor
     h, multiple = flow.condition(seen), flow.flow.multiple
     side = round_up(-(-tile // flow.factor), multiple)
     cells = by_tiles(flow.flow.inverse, (v, h.expand(len(v), -1, -1, -1)), side=side, halo=flow.flow.radius)
-    return flow.unwhitened(cells + flow.regression(h), seen)
+    return flow.unwhitened(cells, seen)
 
 
 def _shifts(flow: ImageFlow) -> list[tuple[int, int]]:

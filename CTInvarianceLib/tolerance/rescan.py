@@ -13,7 +13,7 @@ from ..base import VolumeError
 from ..tensors import Spectrum, filtered, power_of, ring_means
 from .layer import LocalLayer
 
-_BLOCK, _QUANTILE = 16, 0.25
+_BLOCK, _QUANTILE = 16, 0.1
 _SCANS = 8
 _LEAST = 1e-4  # normalised units: 0.05 HU, below any scanner's noise
 
@@ -44,8 +44,8 @@ class Noise:
     def within(cls, image: Tensor, dose: float) -> Self:
         """Of one image (1, 1, H, W) alone, where nothing else is known.
 
-        From the quarter of its blocks of 16×16 pixels that hold least at a frequency: a periodogram's first quartile
-        is −ln ¾ of its mean. Anatomy that fills the image adds to it.
+        From the tenth of its blocks of 16×16 pixels that hold least at a frequency: a periodogram's first decile
+        is −ln 0.9 of its mean. Anatomy that fills the image adds to it.
 
         Raises:
             VolumeError: an image smaller than a block.
@@ -59,9 +59,9 @@ class Noise:
         window = torch.hann_window(_BLOCK, device=image.device)
         window = window[:, None] * window
         power = power_of((blocks - blocks.mean((1, 2), keepdim=True)) * window) / window.square().mean()
-        quartile = power.quantile(_QUANTILE, dim=0) / -math.log(1 - _QUANTILE)
-        quartile[0, 0] = quartile[0, 1]
-        return cls(Spectrum(ring_means(quartile, _BLOCK)), dose)
+        decile = power.quantile(_QUANTILE, dim=0) / -math.log(1 - _QUANTILE)
+        decile[0, 0] = decile[0, 1]
+        return cls(Spectrum(ring_means(decile, _BLOCK)), dose)
 
     def draw(self, count: int, rows: int, columns: int, *, generator: torch.Generator) -> Tensor:
         """Low-dose noise, (count, 1, rows, columns)."""

@@ -12,13 +12,13 @@ from ..base import Progress, unheard
 from ..denoisers import Linearizer, View, reach
 from ..flow import ImageFlow, Seen
 from ..models import build_flow
-from ..tensors import Spectrum, batch_size, ring_means
+from ..tensors import Spectrum, batch_size, filtered, ring_means
 from ..tolerance import LocalLayer, Metric, measure_gain, most_probable, start_of, unit_of
 from ..volumes import Region
 from .run import Run, stage_seed
 
 _GAIN_PATCHES = 16
-_FIT_AT_ONCE = 16
+_KERNEL_REACH = 8  # pixels that a kernel blurs the cut edge of a patch into
 _MAX_NORM = 10.0  # of the gradient, for every cell
 
 
@@ -58,14 +58,31 @@ class SeenLayer:
 
 def draw_pool(run: Run, denoisers: dict[str, nn.Module]) -> PatchPool:
     """Patches with a margin as wide as what a denoiser reaches, or as the slices have room for."""
-    size = run.config.embedding.patch_size
+    config, size = run.config.flow, run.config.flow.patch_size
     reached = [reach(d, la) or 0 for name, d in denoisers.items() for la in run.config.denoisers[name].layers]
-    margin = run.patches.margin(size, max(reached, default=0))
+    margin = run.patches.margin(size, max(reached, default=0) + _KERNEL_REACH)
     seed = stage_seed(run.config.seed, "flow patches")
     low, full = (
         each.cpu() for each in run.patches.draw(run.config.flow.patches, size + 2 * margin, seed=seed)
     )
-    return PatchPool(low, full, Region(margin, margin, size, size))
+    generator = torch.Generator().manual_seed(run.config.seed)
+    inserted = _even_in_log(len(low), config.noises, generator)[:, None, None, None] * (low - full)
+    kernel = _kernels(_even_in_log(len(low), config.kernels, generator), *low.shape[2:])
+    low, full = filtered(full + inserted, kernel), filtered(full, kernel)
+    edge = min(margin, _KERNEL_REACH)
+    kept = Region(edge, edge, size + 2 * (margin - edge), size + 2 * (margin - edge))
+    return PatchPool(kept.of(low), kept.of(full), Region(margin - edge, margin - edge, size, size))
+
+
+def _even_in_log(count: int, limits: tuple[float, float], generator: torch.Generator) -> Tensor:
+    least, most = (math.log(limit) for limit in limits)
+    return torch.empty(count).uniform_(least, most, generator=generator).exp()
+
+
+def _kernels(at_nyquist: Tensor, rows: int, columns: int) -> Tensor:
+    """Gaussian transfer functions, 1 at 0 and as given at half a cycle per pixel, (N, 1, rows, columns // 2 + 1)."""
+    square = torch.fft.fftfreq(rows)[:, None].square() + torch.fft.rfftfreq(columns).square()
+    return (at_nyquist.log()[:, None, None, None] * square * 4).exp()
 
 
 @torch.no_grad()
@@ -77,8 +94,7 @@ def see_layer(
     linearizer, start = Linearizer(denoiser, layer), start_of(denoiser, layer)
     at_once = batch_size(pool.low_dose.shape[-1] * pool.low_dose.shape[-2], device)
     generator = torch.Generator().manual_seed(run.config.seed)
-    least, most = (math.log(tau) for tau in run.config.flow.tolerances)
-    log_tau = torch.empty(len(pool.low_dose)).uniform_(least, most, generator=generator)
+    tau = _even_in_log(len(pool.low_dose), run.config.flow.tolerances, generator)
 
     def local(windows: Tensor) -> LocalLayer:
         return LocalLayer(denoiser, layer, View(windows, pool.inner), linearizer)
@@ -91,7 +107,7 @@ def see_layer(
     for k, windows in enumerate(parts := pool.low_dose.split(at_once)):
         low = windows.to(device)
         full = pool.full_dose[k * at_once : k * at_once + len(low)].to(device)
-        epsilon = log_tau[k * at_once : k * at_once + len(low)].to(device).exp() * _one_rescan(
+        epsilon = tau[k * at_once : k * at_once + len(low)].to(device) * _one_rescan(
             run, local(low), low, full
         )
         z = linearizer.value(low)
@@ -136,12 +152,9 @@ def train_image_flow(
     with torch.no_grad():
         trained.noise.copy_(look.noise)
         trained.gain.copy_(look.gain)
-        trained.fit_variance(images, seen)
+        trained.fit_linear(images, seen)
         cells, conditions = trained.cells(trained.whitened(images, seen)), trained.condition(seen)
-        pairs = list(zip(conditions.split(_FIT_AT_ONCE), cells.split(_FIT_AT_ONCE), strict=True))
-        trained.regression.fit(pairs)
-        cells = torch.cat([each - trained.regression(h) for h, each in pairs])
-    run.report.metric(stage, 0, linearly_unexplained=float(cells.square().mean()))
+    run.report.metric(stage, 0, whitened_variance=float(cells.square().mean()))
     history = trained.flow.fit(
         cells,
         conditions,
