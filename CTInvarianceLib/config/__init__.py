@@ -18,7 +18,16 @@ from .manifest import (
 )
 from .question import DEFAULT_TOLERANCE, Question
 from .reading import config_from_dict, customized, preset, read_config
-from .settings import DOMAINS, PRESETS, Config, DataConfig, DenoiserConfig, Domain, EmbeddingConfig
+from .settings import (
+    DOMAINS,
+    PRESETS,
+    Config,
+    DataConfig,
+    DenoiserConfig,
+    Domain,
+    EmbeddingConfig,
+    FlowConfig,
+)
 
 __all__ = [
     "DEFAULT_TOLERANCE",
@@ -30,6 +39,7 @@ __all__ = [
     "DenoiserConfig",
     "Domain",
     "EmbeddingConfig",
+    "FlowConfig",
     "Plain",
     "Question",
     "config_from_dict",

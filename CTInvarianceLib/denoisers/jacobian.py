@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -24,7 +25,7 @@ class Jacobian(ABC):
 
     @abstractmethod
     def forward(self, v: Tensor) -> Tensor:
-        """J v, (M, C, h, w), for v (M, 1, H, W); M = N, or any number where N = 1 and the chain is plain."""
+        """J v, (M, C, h, w), for v (M, 1, H, W); M = N, or any number where N = 1."""
 
     @abstractmethod
     def transpose(self, u: Tensor) -> Tensor:
@@ -120,15 +121,24 @@ class _ModuleJacobian(Jacobian):
 
     def forward(self, v: Tensor) -> Tensor:
         if self.pulled is None or not self.pulled.requires_grad:
-            return torch.zeros_like(self.value)
-        with torch.inference_mode(False), torch.enable_grad():
-            return torch.autograd.grad(self.pulled, self.u, v.clone(), retain_graph=True)[0]
+            return self.value.new_zeros(len(v), *self.value.shape[1:])
+        return _one_by_one(len(self.x), v, lambda part: self._grad(self.pulled, self.u, part))
 
     def transpose(self, u: Tensor) -> Tensor:
         if self.pulled is None:
-            return torch.zeros_like(self.x)
+            return self.x.new_zeros(len(u), *self.x.shape[1:])
+        return _one_by_one(len(self.x), u, lambda part: self._grad(self.z, self.x, part))
+
+    @staticmethod
+    def _grad(of: Tensor | None, to: Tensor, along: Tensor) -> Tensor:
+        assert of is not None
         with torch.inference_mode(False), torch.enable_grad():
-            return torch.autograd.grad(self.z, self.x, u.clone(), retain_graph=True)[0]
+            return torch.autograd.grad(of, to, along.clone(), retain_graph=True)[0]
+
+
+def _one_by_one(count: int, many: Tensor, product: Callable[[Tensor], Tensor]) -> Tensor:
+    """Products of as many as there are images, or of any number with a single image's derivative."""
+    return product(many) if len(many) == count else torch.cat([product(one) for one in many.split(1)])
 
 
 @torch.no_grad()

@@ -234,7 +234,8 @@ class Models:
                     where=path,
                     hint="Finish the training with `ctinvariance train … --resume`.",
                 )
-            module = build()
-            load_module(module, path)
-            self._loaded[file] = module.to(self.device).eval().requires_grad_(False)
+            with torch.inference_mode(False):  # what is loaded then could not be differentiated
+                module = build()
+                load_module(module, path)
+                self._loaded[file] = module.to(self.device).eval().requires_grad_(False)
         return self._loaded[file]

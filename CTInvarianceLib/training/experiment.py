@@ -276,7 +276,16 @@ def _image_flows(
             number / len(layers),
             (number + 1) / len(layers),
         )
-        looks[layer] = see_layer(run, patches, denoiser, layer, heard)
+        looks[layer] = see_layer(
+            patches,
+            denoiser,
+            layer,
+            tolerances=run.config.flow.tolerances,
+            dose=run.config.data.dose,
+            seed=run.config.seed,
+            device=run.fabric.device,
+            progress=heard,
+        )
     return lambda layer, domain: train_image_flow(
         run, denoiser, layer, domain, patches, looks[layer], flow_stage(name, layer, domain)
     )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from ..base import Progress, unheard
+from ..config import FlowConfig
 from ..denoisers import Linearizer, View, reach
 from ..flow import ImageFlow, Seen
 from ..models import build_flow
@@ -87,14 +89,33 @@ def _kernels(at_nyquist: Tensor, rows: int, columns: int) -> Tensor:
 
 @torch.no_grad()
 def see_layer(
-    run: Run, pool: PatchPool, denoiser: nn.Module, layer: str, progress: Progress = unheard
+    pool: PatchPool,
+    denoiser: nn.Module,
+    layer: str,
+    *,
+    tolerances: tuple[float, float],
+    dose: float,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    progress: Progress = unheard,
 ) -> SeenLayer:
-    """Look at every patch through the layer with a tolerance drawn evenly in log τ, and estimate what is there."""
-    device, size = run.fabric.device, pool.inner.height
+    """Look at every patch through the layer with a tolerance drawn evenly in log τ, and estimate what is there.
+
+    Args:
+        pool: the patches.
+        denoiser: frozen, on the device.
+        layer: of it.
+        tolerances: least and most τ, rescans.
+        dose: of the low dose, a fraction of the full one.
+        seed: of the tolerances and of η.
+        device: where to compute.
+        progress: called after every batch.
+    """
+    size = pool.inner.height
     linearizer, start = Linearizer(denoiser, layer), start_of(denoiser, layer)
-    at_once = batch_size(pool.low_dose.shape[-1] * pool.low_dose.shape[-2], device)
-    generator = torch.Generator().manual_seed(run.config.seed)
-    tau = _even_in_log(len(pool.low_dose), run.config.flow.tolerances, generator)
+    at_once = batch_size(pool.low_dose.shape[-1] * pool.low_dose.shape[-2], torch.device(device))
+    generator = torch.Generator().manual_seed(seed)
+    tau = _even_in_log(len(pool.low_dose), tolerances, generator)
 
     def local(windows: Tensor) -> LocalLayer:
         return LocalLayer(denoiser, layer, View(windows, pool.inner), linearizer)
@@ -102,60 +123,75 @@ def see_layer(
     some = pool.low_dose[:_GAIN_PATCHES].to(device)
     first = local(some)
     first.linearize(pool.inner.of(some))
-    gain_plane = measure_gain(first, size, size)
+    gain = measure_gain(first, size, size)
     looks = []
-    for k, windows in enumerate(parts := pool.low_dose.split(at_once)):
-        low = windows.to(device)
-        full = pool.full_dose[k * at_once : k * at_once + len(low)].to(device)
-        epsilon = tau[k * at_once : k * at_once + len(low)].to(device) * _one_rescan(
-            run, local(low), low, full
-        )
+    for rows in (batches := torch.arange(len(tau)).split(at_once)):
+        low, full = pool.low_dose[rows].to(device), pool.full_dose[rows].to(device)
+        epsilon = tau[rows].to(device) * _one_rescan(linearizer, pool.inner, low, full, dose)
         z = linearizer.value(low)
         z = z + epsilon[:, None, None, None] * torch.randn(z.shape, generator=generator).to(z)
         looks.append((low, z, epsilon, pool.inner.of(start(z))))
-        progress(0.2 * (k + 1) / len(parts))
-    differences = torch.cat([pool.inner.of(low) - begun for low, _, _, begun in looks])
-    noise = Spectrum.of(differences)
-    metric = Metric(noise.on(size, size), gain_plane)
-    seen = []
-    for k, (low, z, epsilon, begun) in enumerate(looks):
+        progress(0.2 * len(looks) / len(batches))
+    noise = Spectrum.of(torch.cat([pool.inner.of(low) - begun for low, _, _, begun in looks]))
+    metric, estimates = Metric(noise.on(size, size), gain), []
+    for low, z, epsilon, begun in looks:
         layer_here = local(low)
-        wanted = pool.inner.scaled(round(low.shape[-1] / z.shape[-1])).of(z)
-        estimate = most_probable(
-            layer_here, metric, start=begun, prior=begun, wanted=wanted, epsilon=epsilon[:, None, None, None]
+        estimates.append(
+            most_probable(
+                layer_here,
+                metric,
+                start=begun,
+                prior=begun,
+                wanted=layer_here.view.cut(z),
+                epsilon=epsilon[:, None, None, None],
+            )
         )
-        seen.append(Seen(estimate, begun, epsilon))
-        progress(0.2 + 0.8 * (k + 1) / len(looks))
-    joined = Seen(*(torch.cat([getattr(s, f) for s in seen]) for f in ("estimate", "start", "epsilon")))
-    return SeenLayer(joined, noise.power, ring_means(gain_plane, size))
+        progress(0.2 + 0.8 * len(estimates) / len(looks))
+    seen = Seen(
+        torch.cat(estimates),
+        torch.cat([begun for *_, begun in looks]),
+        torch.cat([e for _, _, e, _ in looks]),
+    )
+    return SeenLayer(seen, noise.power, ring_means(gain, size))
 
 
-def _one_rescan(run: Run, layer: LocalLayer, low: Tensor, full: Tensor) -> Tensor:
+def _one_rescan(linearizer: Linearizer, inner: Region, low: Tensor, full: Tensor, dose: float) -> Tensor:
     """‖Φ(y + n) − Φ(y)‖ / √P, (N,): n is full-dose noise, as strong as the inserted noise times √(d / (1 − d))."""
-    dose = run.config.data.dose
+    view = View(full, inner)
     scan = full + (low - full) * math.sqrt(dose / (1 - dose))
-    inner = layer.view.inner
-    there = LocalLayer(layer.linearizer.denoiser, layer.linearizer.layer, View(full, inner), layer.linearizer)
-    change = there.value(inner.of(scan)) - there.value(inner.of(full))
-    rescan = change.flatten(1).norm(dim=1) / layer.pixels**0.5
+    change = view.cut(linearizer.value(scan)) - view.cut(linearizer.value(full))
+    rescan = change.flatten(1).norm(dim=1) / (inner.height * inner.width) ** 0.5
     return rescan.new_tensor([unit_of(float(r)) for r in rescan])
 
 
-def train_image_flow(
-    run: Run, denoiser: nn.Module, layer: str, domain: str, pool: PatchPool, look: SeenLayer, stage: str
-) -> ImageFlow:
-    """Variances and the linear part in closed form, then maximum likelihood of what they leave, nats."""
-    config, device = run.config.flow, run.fabric.device
-    trained = build_flow(run.config, denoiser, layer, domain).to(device)
-    assert isinstance(trained, ImageFlow)  # what this embedding has
-    images, seen = pool.domain(domain).to(device), look.seen
+def fit_image_flow(
+    flow: ImageFlow,
+    images: Tensor,
+    look: SeenLayer,
+    config: FlowConfig,
+    *,
+    seed: int = 0,
+    progress: Callable[[int, float], None] | None = None,
+) -> tuple[float, list[float]]:
+    """Means and variances in closed form, then maximum likelihood of what they leave, nats.
+
+    Args:
+        flow: untrained, on its device; left in eval mode.
+        images: x′ of every patch, (P, 1, H, W).
+        look: at the same patches.
+        config: steps, batches and rates.
+        seed: of the batches.
+        progress: called after every step with its number and loss.
+
+    Returns:
+        The variance of the whitened images, about 1, and the loss of every step.
+    """
     with torch.no_grad():
-        trained.noise.copy_(look.noise)
-        trained.gain.copy_(look.gain)
-        trained.fit_linear(images, seen)
-        cells, conditions = trained.cells(trained.whitened(images, seen)), trained.condition(seen)
-    run.report.metric(stage, 0, whitened_variance=float(cells.square().mean()))
-    history = trained.flow.fit(
+        flow.noise.copy_(look.noise)
+        flow.gain.copy_(look.gain)
+        flow.fit_linear(images, look.seen)
+        cells, conditions = flow.cells(flow.whitened(images, look.seen)), flow.condition(look.seen)
+    history = flow.flow.fit(
         cells,
         conditions,
         steps=config.steps,
@@ -163,8 +199,28 @@ def train_image_flow(
         learning_rate=config.learning_rate,
         weight_decay=config.weight_decay,
         max_norm=_MAX_NORM * cells[0, 0].numel(),
+        seed=seed,
+        progress=progress,
+    )
+    flow.eval().requires_grad_(False)
+    return float(cells.square().mean()), history
+
+
+def train_image_flow(
+    run: Run, denoiser: nn.Module, layer: str, domain: str, pool: PatchPool, look: SeenLayer, stage: str
+) -> ImageFlow:
+    """The flow of one layer and domain."""
+    config, device = run.config.flow, run.fabric.device
+    trained = build_flow(run.config, denoiser, layer, domain).to(device)
+    assert isinstance(trained, ImageFlow)  # what this embedding has
+    variance, history = fit_image_flow(
+        trained,
+        pool.domain(domain).to(device),
+        look,
+        config,
         seed=run.config.seed,
         progress=lambda step, loss: run.report.progress(stage, step / config.steps),
     )
+    run.report.metric(stage, 0, whitened_variance=variance)
     run.report.metric(stage, config.steps, nll=history[-1])
-    return trained.eval().requires_grad_(False)
+    return trained
