@@ -2,6 +2,7 @@
 
 from .finding import nodesOf
 from .patch import Patch
+from .replacing import acceptSamples, replaceSamples
 from .sample_nodes import SampleNodes
 from .samples import addSamples
 from .space import ijkToRAS, ijkToWorld, worldToIJK
@@ -10,10 +11,12 @@ from .volumes import factsOf
 __all__ = [
     "Patch",
     "SampleNodes",
+    "acceptSamples",
     "addSamples",
     "factsOf",
     "ijkToRAS",
     "ijkToWorld",
     "nodesOf",
+    "replaceSamples",
     "worldToIJK",
 ]

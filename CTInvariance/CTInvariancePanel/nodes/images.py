@@ -19,9 +19,13 @@ def imageOf(array: np.ndarray) -> Generator[None, None, Any]:
     image = vtk.vtkImageData()
     image.SetDimensions(*array.shape[::-1])
     image.AllocateScalars(get_vtk_array_type(array.dtype), 1)
-    target = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(array.shape)
+    yield from copyTo(vtk_to_numpy(image.GetPointData().GetScalars()).reshape(array.shape), array)
+    return image
+
+
+def copyTo(target: np.ndarray, array: np.ndarray) -> Generator[None, None, None]:
+    """Copy values (S, h, w) into others of the same shape, some slices at a time."""
     step = max(1, STEP_BYTES // array[0].nbytes)
     for first in range(0, len(array), step):
         target[first : first + step] = array[first : first + step]
         yield
-    return image

@@ -9,12 +9,14 @@ from typing import Any
 import slicer
 from slicer.i18n import tr as _
 
+from ..words import figuresOf
 from .placing import placeBeside
 from .sample_nodes import SampleNodes, link
 from .sequences import browse, nameIndex, titleOf
 from .stdmap import showStd
 from .volumes import annotate
 
+_PARTS = {"slices", "invariance", "consistency", "hu"}
 _FILES = ("samples.seq.nrrd", "mean.nrrd", "std.nrrd", "table.json")
 
 
@@ -56,8 +58,9 @@ def loadSamples(folder: str | Path, scene: Any = None, inputNode: Any = None) ->
 
 
 def _factsFrom(table: dict[str, Any]) -> dict[str, Any]:
-    """All but the long lists."""
-    return {key: value for key, value in table.items() if key not in {"slices", "consistency", "hu"}}
+    """All but the long lists, and the figures as those of a draw of the panel."""
+    plain = {key: value for key, value in table.items() if key not in _PARTS}
+    return {**plain, **figuresOf(table)}
 
 
 def _loadMap(scene: Any, path: Path, name: str) -> Any:

@@ -15,11 +15,13 @@ _LOGICS: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()  # outside the applic
 
 
 def titleOf(inputName: str, facts: Mapping[str, Any], scene: Any) -> str:
-    """What the nodes of a draw are called, after its volume, denoiser and layer; slice and seed where that is taken."""
+    """What the nodes of a draw are called: volume, denoiser, layer, tolerance; slice and seed where that is taken."""
     title = f"{facts.get('denoiser', 'denoiser')} layer {facts.get('layer', '?')}"
     title = f"{inputName} · {title}" if inputName else title
     if facts.get("domain") == "full":
         title += " full dose"
+    if "tolerance" in facts:
+        title += f" τ {float(facts['tolerance']):g}"
     detailed = f"{title} · slice {facts.get('slice', 0)} seed {facts.get('seed', 0)}"
     numbered = (f"{detailed} ({number})" for number in range(2, 10_000))
     taken = {node.GetName() for node in nodesOf("vtkMRMLSequenceNode", scene)}
@@ -47,6 +49,12 @@ def browse(sequence: Any, title: str) -> tuple[Any, Any]:
     sample = browser.GetProxyNode(sequence)
     sample.SetName(scene.GetUniqueNameByString(f"{title} · sample"))
     return browser, sample
+
+
+def showCurrent(browser: Any) -> None:
+    """Let the browser's volume show what its current item has become."""
+    if browser.GetScene() is not None:
+        _logicOf(browser.GetScene()).UpdateProxyNodesFromSequences(browser)
 
 
 def _logicOf(scene: Any) -> Any:

@@ -22,8 +22,26 @@ def showStd(node: Any, *, interpolate: bool = False) -> None:
     """
     node.CreateDefaultDisplayNodes()
     display = node.GetScalarVolumeDisplayNode()
-    highest = max(_LEAST, float(np.percentile(slicer.util.arrayFromVolume(node), _ROBUST)))
-    display.SetAutoWindowLevel(False)
-    display.SetWindowLevelMinMax(0.0, highest)
+    spanStd(node)
     display.SetInterpolate(interpolate)
     display.SetAndObserveColorNodeID(stdColours(node.GetScene()).GetID())
+
+
+def spanStd(node: Any) -> None:
+    """Show 0 to nearly the highest again, since the values have changed."""
+    display = node.GetScalarVolumeDisplayNode()
+    display.SetAutoWindowLevel(False)
+    display.SetWindowLevelMinMax(0.0, _highest(node))
+
+
+def isSpanned(node: Any) -> bool:
+    """Whether it is shown so: nobody has chosen another window meanwhile."""
+    display = node.GetScalarVolumeDisplayNode()
+    if display is None:
+        return False
+    shown = display.GetWindowLevelMin(), display.GetWindowLevelMax()
+    return np.allclose(shown, (0.0, _highest(node)), rtol=1e-5, atol=1e-5)
+
+
+def _highest(node: Any) -> float:
+    return max(_LEAST, float(np.percentile(slicer.util.arrayFromVolume(node), _ROBUST)))

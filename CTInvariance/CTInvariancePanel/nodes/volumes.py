@@ -22,6 +22,7 @@ __all__ = [
     "affineLPS",
     "annotate",
     "factsOf",
+    "forget",
     "ijkToRAS",
     "looksLikeCT",
     "placeBeside",
@@ -57,6 +58,11 @@ def annotate(node: Any, facts: Mapping[str, Any]) -> None:
     for key, value in facts.items():
         if value is not None:
             node.SetAttribute(_PREFIX + key, value if isinstance(value, str) else json.dumps(value))
+
+
+def forget(node: Any, key: str) -> None:
+    """Take back what `annotate` wrote under a key."""
+    node.RemoveAttribute(_PREFIX + key)
 
 
 def factsOf(node: Any) -> dict[str, str]:

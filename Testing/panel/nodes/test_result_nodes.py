@@ -122,6 +122,10 @@ def test_draws_can_be_told_apart(scene, node):
             (node, {"seed": 8}),
             (node, {"domain": "full"}),
             (node, {"seed": 8}),
+            (node, {"tolerance": 0.5}),
+            (node, {"tolerance": 0.25}),
+            (node, {"tolerance": 1.0, "domain": "full"}),
+            (node, {"tolerance": 0.5, "seed": 9}),
         )
     ]
     assert titles == [
@@ -131,6 +135,10 @@ def test_draws_can_be_told_apart(scene, node):
         "head · yang layer 4 · slice 2 seed 8 · mean",
         "head · yang layer 4 full dose · mean",
         "head · yang layer 4 · slice 2 seed 8 (2) · mean",
+        "head · yang layer 4 τ 0.5 · mean",
+        "head · yang layer 4 τ 0.25 · mean",
+        "head · yang layer 4 full dose τ 1 · mean",
+        "head · yang layer 4 τ 0.5 · slice 2 seed 9 · mean",
     ]
     names = [each.GetName() for each in pieces(samples.resultsIn(scene)[0])[:3]]
     assert len(set(names)) == 3

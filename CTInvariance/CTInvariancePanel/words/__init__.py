@@ -1,0 +1,17 @@
+"""What the numbers of a draw mean, in sentences that need no statistics."""
+
+from .numbers import PROPOSED, figures, figuresOf, numberOf
+from .verdict import BAD, DOUBTFUL, GOOD, OPEN, Verdict, verdictOf
+
+__all__ = [
+    "BAD",
+    "DOUBTFUL",
+    "GOOD",
+    "OPEN",
+    "PROPOSED",
+    "Verdict",
+    "figures",
+    "figuresOf",
+    "numberOf",
+    "verdictOf",
+]
