@@ -13,7 +13,7 @@ from slicer.i18n import tr as _
 
 from CTInvarianceLib import __version__
 from CTInvarianceLib.base import VolumeError
-from CTInvarianceLib.config import Question, read_manifest, trained_patch_size
+from CTInvarianceLib.config import DEFAULT_TOLERANCE, Question, read_manifest, trained_patch_size
 from CTInvarianceLib.sources import SeriesPair
 
 from .dicom import database
@@ -166,12 +166,13 @@ class Logic:
         models: str | Path | None = None,
         domain: str = "low",
         seed: int = 0,
+        tolerance: float = DEFAULT_TOLERANCE,
         size: int | Sequence[int] | None = None,
         patch: Patch | None = None,
         fullDoseNode: Any = None,
         wait: bool = True,
     ) -> Any:
-        """Images that a layer cannot tell from a patch of a volume, as nodes beside it.
+        """Images that a layer cannot tell from a patch of a volume, up to a tolerance, as nodes beside it.
 
         Example: `result = logic.sampleInvariances(getNode("CT chest"), center=[10, -40, 120], layer="4")`
 
@@ -184,6 +185,8 @@ class Logic:
             models: name or folder of a model set; None: the first there is.
             domain: "low" or "full": what the samples look like.
             seed: the same seed on the same device gives the same samples.
+            tolerance: in rescans: at 1 the layer tells the images apart no better than two full-dose scans of the
+                same patient; smaller is stricter.
             size: side of the patch, or rows and columns, in pixels; None: what the models were trained on.
             patch: instead of center and size.
             fullDoseNode: the full-dose volume on the same grid, where there is one.
@@ -198,9 +201,14 @@ class Logic:
         """
         volumes.requireCT(volumeNode)
         folder = self._modelsWith(models, denoiser, layer)
-        question = Question(denoiser, layer, count, domain, seed)
+        question = Question(denoiser, layer, count, domain, seed, float(tolerance))
         if count < 1:
             raise VolumeError(_("{} samples cannot be drawn").format(count), hint=_("Ask for one or more."))
+        if not 0 < question.tolerance < float("inf"):
+            raise VolumeError(
+                _("a tolerance of {:g} rescans is not possible").format(question.tolerance),
+                hint=_("Choose more than 0, for instance 0.5."),
+            )
         if patch is None:
             trained = trained_patch_size(folder)
             rows, columns = (size or trained,) * 2 if not isinstance(size, Sequence) else size

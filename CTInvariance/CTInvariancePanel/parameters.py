@@ -3,6 +3,8 @@
 from slicer import vtkMRMLScalarVolumeNode
 from slicer.parameterNodeWrapper import parameterNodeWrapper
 
+from CTInvarianceLib.config import DEFAULT_TOLERANCE
+
 
 # No `from __future__ import annotations` here: the wrapper wants types, not their names.
 @parameterNodeWrapper
@@ -10,7 +12,7 @@ class Parameters:
     """Choices of the section Explore.
 
     inputVolume and fullDoseVolume: nodes; models: name of a model set; layer: as the library names it; domain: "low"
-    or "full"; patchSize: side, pixels.
+    or "full"; tolerance: rescans; patchSize: side, pixels.
     """
 
     inputVolume: vtkMRMLScalarVolumeNode
@@ -19,6 +21,7 @@ class Parameters:
     denoiser: str
     layer: str
     domain: str = "low"
+    tolerance: float = DEFAULT_TOLERANCE
     count: int = 250
     seed: int = 0
     patchSize: int = 128

@@ -12,6 +12,8 @@ from panel_bench import SIZE, SLICES, add_volume, ct, finish
 
 from CTInvarianceLib.base import CTInvarianceError
 
+SQUARE = np.diag([-1.5, -1.5, 3, 1])
+
 
 @pytest.fixture
 def console(panel):
@@ -34,8 +36,7 @@ def test_denoise_blocks_and_returns_the_node(console, tiny_spatial_models):
 
 def test_simulate_low_dose(console):
     _, logic = console
-    square = np.diag([-1.5, -1.5, 3, 1])
-    low = logic.simulateLowDose(add_volume(ct(shape=(2, 64, 64)), matrix=square), dose=0.25)
+    low = logic.simulateLowDose(add_volume(ct(shape=(2, 64, 64)), matrix=SQUARE), dose=0.25)
     assert slicer.util.arrayFromVolume(low).shape == (2, 64, 64)
     assert low.GetAttribute("CTInvariance.dose") == "0.25"
     assert "25%" in low.GetName()
@@ -48,12 +49,26 @@ def test_sample_at_a_point(console):
 
     center = ijkToWorld(volume, (40, 50, 2))
     result = logic.sampleInvariances(
-        volume, center=center, denoiser="chen", layer="5", count=4, size=(32, 48)
+        volume, center=center, denoiser="chen", layer="5", count=4, size=(32, 48), tolerance=1
     )
     assert slicer.util.arrayFromVolume(result.sample).shape == (1, 32, 48)
     assert result.mean.GetAttribute("CTInvariance.slice") == "2"
+    assert result.browser.GetAttribute("CTInvariance.tolerance") == "1.0"
+    assert "τ 1 ·" in result.mean.GetName()
     logic.showCompareView(result)
     assert logic.results()[0].browser is result.browser
+
+
+@pytest.mark.parametrize(
+    ("matrix", "partner", "told"),
+    [(SQUARE, True, "partner"), (SQUARE, False, "simulation"), (None, False, "image")],
+)
+def test_the_noise_is_known_from_the_best_there_is(console, matrix, partner, told):
+    _, logic = console
+    volume = add_volume(matrix=matrix)
+    full = add_volume(ct(seed=1), "full dose", matrix) if partner else None
+    result = logic.sampleInvariances(volume, denoiser="yang", layer="8", count=2, size=32, fullDoseNode=full)
+    assert result.browser.GetAttribute("CTInvariance.noise_from") == told
 
 
 def test_the_full_dose_partner_must_lie_on_the_same_grid(console):
@@ -73,6 +88,9 @@ def test_the_full_dose_partner_must_lie_on_the_same_grid(console):
         ({"layer": "3"}, "no flow"),
         ({"models": "nichts"}, "no model set of this name"),
         ({"count": 0}, "0 samples"),
+        ({"tolerance": 0}, "tolerance of 0 rescans"),
+        ({"tolerance": -0.5}, "tolerance of -0.5 rescans"),
+        ({"tolerance": float("nan")}, "tolerance of nan rescans"),
         ({"center": [9e3, 0, 0]}, "outside the volume"),
     ],
 )

@@ -11,6 +11,7 @@ pytest.importorskip("slicer", reason="slicer-core is not installed")
 
 import qt_names
 import slicer
+from CTInvariancePanel.nodes import factsOf
 from panel_bench import SIZE, add_volume, explore, finish, press
 
 LAYER, N = "8", 12
@@ -56,8 +57,9 @@ def test_samples_come_back_as_nodes_at_their_place(panel):
     np.testing.assert_allclose(slicer.util.arrayFromVolume(result.std)[0], images.std(0, ddof=1), atol=1e-3)
     assert result.mean.GetAttribute("CTInvariance.layer") == LAYER
     assert result.mean.GetScalarVolumeDisplayNode().GetWindow() == 500
+    assert result.mean.GetAttribute("CTInvariance.tolerance") == "0.5"
     assert section.ui.verdictLabel.visible
-    assert "R = " in section.ui.verdictLabel.text
+    assert "yang layer 8, τ = 0.5 · V = " in section.ui.verdictLabel.text
     assert widget.panel.results.ui.resultsTable.rowCount == 1
 
 
@@ -75,9 +77,112 @@ def test_the_library_draws_the_same(panel, tiny_spatial_models):
     for k in range(N):
         ours = slicer.util.arrayFromVolume(result.sequence.GetNthDataNode(k))[0]
         np.testing.assert_allclose(ours, drawn.images[k], atol=1e-2)
-    assert float(result.browser.GetAttribute("CTInvariance.R")) == pytest.approx(
-        drawn.consistency.mean(), abs=1e-3
-    )
+    for key, value in (
+        ("spread", drawn.spread),
+        ("misfit_max", drawn.misfit.max()),
+        ("visibility", drawn.visibility),
+    ):
+        assert float(result.browser.GetAttribute(f"CTInvariance.{key}")) == pytest.approx(value, rel=1e-2)
+
+
+def cells(widget, row=0):
+    table = widget.panel.results.ui.resultsTable
+    return [table.item(row, column).text() for column in range(table.columnCount)]
+
+
+def test_what_is_shown_before_it_is_corrected_is_called_a_proposal(panel):
+    bench, widget = panel
+    section = explore(bench, widget, n=N)
+    box, seen = section.ui.verdictLabel, []
+
+    def look(job):
+        if job.result is not None and not job.finished:
+            seen.append((cells(widget), box.text, box.visible))
+
+    bench.click(section.ui.sampleButton)
+    job = section.job
+    job.whenChanged(look)
+    finish(bench, job)
+    row, text, visible = seen[0]
+    assert row == ["yang", "8", "low", "0.5", "…", "…", "…", f"{N}"]
+    assert "the flow's proposals" in text
+    assert visible
+    facts = factsOf(widget.panel.results.current.browser)
+    assert "proposed" not in facts
+    assert cells(widget)[4:7] == [
+        f"{float(facts['spread']):.1f}",
+        f"{float(facts['arrives']):.1f}",
+        f"{float(facts['visibility']):.2f}",
+    ]
+    assert "the flow's proposals" not in box.text
+
+
+def test_cancelled_while_it_is_corrected_it_stays_a_proposal(panel):
+    bench, widget = panel
+    section = explore(bench, widget, n=200)
+    bench.click(section.ui.sampleButton)
+    job = section.job
+    job.whenChanged(lambda job: job.result is not None and job.cancel())
+    finish(bench, job)
+    assert job.state == "cancelled"
+    assert "proposed" in factsOf(widget.panel.results.current.browser)
+    assert "the flow's proposals" in section.ui.verdictLabel.text
+    assert cells(widget)[4] == "…"
+
+
+def test_draws_of_two_tolerances_are_told_apart(panel):
+    bench, widget = panel
+    section, first = sample(bench, widget, volume=add_volume())
+    section.ui.toleranceBox.setValue(1.25)
+    assert section.parameters.tolerance == 1.25
+    press(bench, section, section.ui.sampleButton)
+    second = widget.panel.results.current
+    assert [cells(widget, row)[3] for row in (0, 1)] == ["0.5", "1.25"]
+    assert "layer 8 τ 0.5 ·" in first.mean.GetName()
+    assert "layer 8 τ 1.25 ·" in second.mean.GetName()
+    allowed = [float(factsOf(each.browser)["tolerance_hu"]) for each in (first, second)]
+    assert allowed[1] == pytest.approx(2.5 * allowed[0], rel=1e-4)
+    for row, told in ((0, "τ = 0.5"), (1, "τ = 1.25")):  # the box is about the row that is looked at
+        widget.panel.results.ui.resultsTable.selectRow(row)
+        assert told in section.ui.verdictLabel.text
+
+
+def test_full_dose_samples_promise_no_tolerance(panel):
+    bench, widget = panel
+    section = explore(bench, widget, n=N)
+    section.ui.domainBox.setCurrentIndex(section.ui.domainBox.findData("full"))
+    try:
+        press(bench, section, section.ui.sampleButton)
+    finally:
+        section.ui.domainBox.setCurrentIndex(section.ui.domainBox.findData("low"))
+    row = cells(widget)
+    assert row[2:4] == ["full", "0.5"]
+    assert float(row[4]) > 0
+    assert row[5:7] == ["–", "–"]
+    assert "may have been behind this low-dose image" in section.ui.verdictLabel.text
+
+
+def test_a_draw_of_an_earlier_version_is_told(panel):
+    bench, widget = panel
+    section, result = sample(bench, widget)
+    for node in (result.browser, result.mean):
+        for key in list(factsOf(node)):
+            if key not in ("program", "models", "denoiser", "layer", "domain", "n", "seed", "title"):
+                node.RemoveAttribute(f"CTInvariance.{key}")
+        for key in ("R", "RStd", "floor", "ceiling", "std", "embeddingError"):
+            node.SetAttribute(f"CTInvariance.{key}", "0.05")
+    bench.enter()
+    assert cells(widget) == ["yang", "8", "low", "–", "–", "–", "–", f"{N}"]
+    assert "earlier version" in section.ui.verdictLabel.text
+
+
+def test_a_scene_from_before_there_were_tolerances_opens(panel):
+    _bench, widget = panel
+    node = widget.logic.getParameterNode().parameterNode
+    node.UnsetParameter("tolerance")
+    assert widget.logic.getParameterNode().tolerance == 0.5
+    widget.panel.setParameters(widget.logic.getParameterNode())
+    assert widget.panel.explore.ui.toleranceBox.value == 0.5
 
 
 def test_scrub_play_pin_compare_and_back(panel):
@@ -145,7 +250,7 @@ def test_everything_survives_saving_and_reopening(panel, tmp_path):
     bench, widget = panel
     _section, result = sample(bench, widget)
     before = slicer.util.arrayFromVolume(result.sequence.GetNthDataNode(5)).copy()
-    table = [widget.panel.results.ui.resultsTable.item(0, k).text() for k in range(6)]
+    table = cells(widget)
     bundle = tmp_path / "Szene.mrb"
     assert slicer.mrmlScene.WriteToMRB(str(bundle))
     slicer.mrmlScene.Clear(0)
@@ -154,9 +259,10 @@ def test_everything_survives_saving_and_reopening(panel, tmp_path):
     bench.wait(lambda: widget.panel.results.current is not None, what="the result of the reopened scene")
     again = widget.panel.results.current
     np.testing.assert_array_equal(slicer.util.arrayFromVolume(again.sequence.GetNthDataNode(5)), before)
-    assert [widget.panel.results.ui.resultsTable.item(0, k).text() for k in range(6)] == table
+    assert cells(widget) == table
     assert widget.panel.explore.parameters.inputVolume.GetName() == "CT Bauch"
     assert widget.panel.explore.parameters.count == N
+    assert "τ = 0.5" in widget.panel.explore.ui.verdictLabel.text
 
 
 def test_the_patch_size_follows_the_console(panel):

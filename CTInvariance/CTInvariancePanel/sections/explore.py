@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from html import escape
 from typing import Any
 
 import qt
@@ -25,6 +26,7 @@ _STYLES = {
     words.GOOD: "background: #d4edda; color: #12401f;",
     words.DOUBTFUL: "background: #fff3cd; color: #4d3b02;",
     words.BAD: "background: #f8d7da; color: #5c1a21;",
+    words.OPEN: "background: #e2e6ea; color: #2b3035;",
 }
 
 
@@ -59,7 +61,8 @@ class ExploreSection(Section):
         self.onClick(ui.denoiseButton, self.denoise)
         self.onClick(ui.sampleButton, self.sample)
         self.onClick(ui.cancelButton, lambda: self.job is not None and self.job.cancel())
-        ui.verdictLabel.setVisible(False)
+        self.panel.results.whenSelected = self._judge
+        self._judge(self.panel.results.current)
         self._showJob()
         self.bind()
 
@@ -296,6 +299,7 @@ class ExploreSection(Section):
             models=p.models,
             domain=p.domain,
             seed=p.seed,
+            tolerance=p.tolerance,
             patch=self.patch,
             fullDoseNode=p.fullDoseVolume,
             wait=False,
@@ -334,17 +338,25 @@ class ExploreSection(Section):
             self.panel.say(_("{}: cancelled.").format(job.title))
         elif hasattr(job.result, "browser"):
             self.panel.results.refresh(select=job.result)
-            self._judge(factsOf(job.result.browser))
         else:
             self.panel.say(_("{} is ready.").format(job.result.GetName()))
 
-    def _judge(self, facts: dict[str, str]) -> None:
-        verdict = words.verdictOf(facts)
-        warning = f"<br><b>{_('Caution:')}</b> {verdict.warning}" if verdict.warning else ""
-        self.ui.verdictLabel.setText(f"{verdict.sentence}{warning}<br><small>{words.figures(facts)}</small>")
-        grade = words.DOUBTFUL if verdict.warning and verdict.grade == words.GOOD else verdict.grade
-        self.ui.verdictLabel.setStyleSheet(_STYLES[grade] + "padding: 6px; border-radius: 3px;")
-        self.ui.verdictLabel.setVisible(True)
+    def _judge(self, result: Any) -> None:
+        """Say in the box what the draw that is looked at is worth."""
+        label = self.ui.verdictLabel
+        label.setVisible(result is not None)
+        if result is None:
+            return
+        facts = factsOf(result.browser)
+        verdict, figures = words.verdictOf(facts), words.figures(facts)
+        lines = [
+            _plain(verdict.sentence),
+            f"<b>{_('Caution:')}</b> {_plain(verdict.warning)}" if verdict.warning else "",
+            _plain(verdict.advice),
+            f"<small>{_plain(figures)}</small>",
+        ]
+        label.setText("<br>".join(line for line in lines if line))
+        label.setStyleSheet(_STYLES[verdict.grade] + "padding: 6px; border-radius: 3px;")
 
     def _showJob(self) -> None:
         job, ui = self.job, self.ui
@@ -366,6 +378,11 @@ class ExploreSection(Section):
         index = box.findData(data)
         if index >= 0 and index != box.currentIndex:
             box.setCurrentIndex(index)
+
+
+def _plain(text: str) -> str:
+    """Text for a label that is rich in places."""
+    return escape(text, quote=False)
 
 
 def _data(box: Any) -> Any:

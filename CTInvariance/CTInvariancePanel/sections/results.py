@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import qt
 import slicer
 from slicer.i18n import tr as _
 
+from .. import words
 from ..nodes import factsOf, samples
 from ..views import layout
 from .section import Section
 
 
 class ResultsSection(Section):
-    """Table of all samples in the scene; the selected row is what the other widgets are about."""
+    """Table of all samples in the scene; the selected row is what the other widgets are about.
+
+    Attributes:
+        whenSelected: called with the result that is looked at, or None, also when there are more figures of it.
+    """
 
     def __init__(self, panel: Any) -> None:
         self.results: list[Any] = []
         self.current: Any = None
+        self.whenSelected: Callable[[Any], object] = lambda result: None
         super().__init__(panel, "Results", _("Results"), _("Samples, their mean and standard deviation"))
 
     def setup(self) -> None:
@@ -31,7 +38,10 @@ class ResultsSection(Section):
         self.onClick(ui.pinButton, self._pin)
         self.onClick(ui.compareButton, self.compare)
         self.onClick(ui.leaveButton, layout.leaveCompare)
-        ui.resultsTable.horizontalHeader().setSectionResizeMode(qt.QHeaderView.Stretch)
+        header = ui.resultsTable.horizontalHeader()
+        header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)
+        header.setSectionResizeMode(0, qt.QHeaderView.Stretch)
+        header.setHighlightSections(False)  # bold is wider
         ui.resultsTable.verticalHeader().setVisible(False)
         self._timer = qt.QTimer()
         self._timer.setInterval(100)
@@ -92,6 +102,7 @@ class ResultsSection(Section):
         ui.sampleSlider.setMaximum(count - 1)
         ui.sampleSlider.setValue(result.browser.GetSelectedItemNumber() if there else 0)
         self._label()
+        self.whenSelected(result)
 
     def _show(self, number: int) -> None:
         if self.current is not None:
@@ -127,7 +138,19 @@ def _cells(result: Any) -> list[str]:
         facts.get("denoiser", ""),
         facts.get("layer", ""),
         dose,
-        f"{float(facts['R']):.3f}" if "R" in facts else "…",
-        f"{float(facts['std']):.1f}" if "std" in facts else "…",
+        _cell(facts, "tolerance", "{:g}"),
+        _cell(facts, "spread", "{:.1f}"),
+        _cell(facts, "arrives", "{:.1f}", lowDoseOnly=True),
+        _cell(facts, "visibility", "{:.2f}", lowDoseOnly=True),
         facts.get("n", ""),
     ]
+
+
+def _cell(facts: dict[str, str], key: str, form: str, *, lowDoseOnly: bool = False) -> str:
+    """A figure; "…" where it is not measured yet, "–" where it has no meaning, as in draws of earlier versions."""
+    if lowDoseOnly and facts.get("domain") == "full":
+        return "–"
+    value = words.numberOf(facts, key)
+    if value is not None:
+        return form.format(value)
+    return "…" if "tolerance" in facts and "spread" not in facts else "–"
