@@ -13,6 +13,7 @@ from ..tensors import RINGS, Spectrum, filtered, on_plane, power_of, ring_means
 from .convolutional_flow import ConvolutionalFlow
 
 _KNOTS = 6  # precisions at which variances are kept
+_NOTHING = 1e-4  # of the power of the images
 _AROUND = 3  # cells, sides of the neighbourhood that an energy is averaged over
 _FAINTEST = 1e-7  # normalised units squared: energies below are nothing
 
@@ -43,9 +44,9 @@ class ImageFlow(nn.Module):
     Where images around a known mean are Gaussian and stationary and Φ is linear, p_ε(x′ given z) is Gaussian with
     the mean x̂ and, per frequency, the variance C = S ε² / (G² S + ε²). So the image is first whitened,
     u = F* C^-½ F (x′ − x̂), and a convolutional flow on cells of f×f pixels of u has only to learn what is not so:
-    where noise is stronger, where the layer lets less through, edges. The mean is Ψ(z) + B (x̂ − Ψ(z)) and C that
-    closed form times a factor, with B (about 1) and the factor fitted for every frequency and tolerance. In the
-    full-dose domain there is no closed form: B, which leaves out the noise that only the low dose has, and C are
+    where noise is stronger, where the layer lets less through, edges. The mean is A Ψ(z) + B (x̂ − Ψ(z)) and C
+    that closed form times a factor, with A and B (about 1) and the factor fitted for every frequency and tolerance. In
+    the full-dose domain there is no closed form: B, which leaves out the noise that only the low dose has, and C are
     measured.
 
     x̂ is all that z says, to first order: a sufficient statistic of z ± ε for linear Φ and Gaussian noise, an image
@@ -70,7 +71,7 @@ class ImageFlow(nn.Module):
         self.register_buffer("noise", torch.ones(RINGS))
         self.register_buffer("gain", torch.ones(RINGS))
         self.register_buffer("knots", torch.linspace(-1, 1, _KNOTS))
-        self.register_buffer("follow", torch.ones(_KNOTS, RINGS))
+        self.register_buffer("follow", torch.ones(_KNOTS, RINGS, 2))
         self.register_buffer("log_factors", torch.zeros(_KNOTS, RINGS))
         self.register_buffer("basis", _cosines(factor), persistent=False)
 
@@ -119,9 +120,11 @@ class ImageFlow(nn.Module):
         return F.pixel_shuffle(F.conv2d(cells, self.basis.T[:, :, None, None]), self.factor)
 
     def base(self, seen: Seen) -> Tensor:
-        """What x′ is looked at as a difference from: Ψ(z) + B (x̂ − Ψ(z)), (N, 1, H, W)."""
-        transfer = on_plane(self._at(self.follow, seen), *seen.start.shape[2:])[:, None]
-        return seen.start + filtered(seen.estimate - seen.start, transfer)
+        """What x′ is looked at as a difference from: A Ψ(z) + B (x̂ − Ψ(z)), (N, 1, H, W)."""
+        own, change = (
+            on_plane(self._at(self.follow[..., k], seen), *seen.start.shape[2:])[:, None] for k in range(2)
+        )
+        return filtered(seen.start, own) + filtered(seen.estimate - seen.start, change)
 
     def variance(self, seen: Seen) -> Tensor:
         """C, (N, 1, H, W // 2 + 1)."""
@@ -155,16 +158,33 @@ class ImageFlow(nn.Module):
 
     @torch.no_grad()
     def fit_linear(self, images: Tensor, seen: Seen) -> None:
-        """Fit B, by least squares, and C, to what B leaves, for every ring at some precisions; linear in between."""
+        """Fit A and B, by least squares, and C, to what they leave, for every ring at some precisions."""
         precision, columns = self.precision(seen), images.shape[-1]
         bins = precision.sort().indices.tensor_split(min(_KNOTS, len(precision)))
         knots = torch.stack([precision[rows].mean() for rows in bins])
-        known, wanted = torch.fft.rfft2(seen.estimate - seen.start), torch.fft.rfft2(images - seen.start)
-        power = ring_means(known.abs().square()[:, 0], columns)
-        cross = ring_means((known.conj() * wanted).real[:, 0], columns)
-        least = 1e-12 * power.amax().clamp_min(1e-30)
-        follow = torch.stack([cross[rows].sum(0) / (power[rows].sum(0) + least) for rows in bins])
-        self._set(knots, follow, torch.zeros_like(follow))
+        begun, change = torch.fft.rfft2(seen.start), torch.fft.rfft2(seen.estimate - seen.start)
+        wanted = torch.fft.rfft2(images) - begun - change
+
+        def products(a: Tensor, b: Tensor) -> Tensor:
+            rings = ring_means((a.conj() * b).real[:, 0], columns).double()
+            return torch.stack([rings[rows].sum(0) for rows in bins])
+
+        gram = torch.stack(
+            [
+                products(begun, begun),
+                products(begun, change),
+                products(begun, change),
+                products(change, change),
+            ],
+            dim=-1,
+        ).unflatten(-1, (2, 2))
+        right = torch.stack([products(begun, wanted), products(change, wanted)], dim=-1)
+        # Where x̂ is Ψ(z) there is nothing to tell B from: it stays 1.
+        images_power = products(begun + change + wanted, begun + change + wanted)
+        ridge = (_NOTHING * images_power + 1e-30)[..., None] * torch.eye(2).to(gram).diagonal()
+        solution = torch.linalg.solve(gram + torch.diag_embed(ridge), right[..., None])[..., 0]
+        follow = (1 + solution).to(self.follow)
+        self._set(knots, follow, torch.zeros_like(follow[..., 0]))
         left = ring_means(power_of(images - self.base(seen)) / self._closed_form(seen), columns)[:, 0]
         self._set(knots, follow, torch.stack([left[rows].mean(0).clamp_min(1e-6).log() for rows in bins]))
 

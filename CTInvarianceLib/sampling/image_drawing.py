@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..base import Progress, part, unheard
 from ..denoisers import Linearizer, View
 from ..flow import ImageFlow, Seen
-from ..tensors import batch_size, round_up
+from ..tensors import batch_size, mirrored, round_up
 from ..tolerance import LocalLayer, Metric, Start, most_probable, start_of
 from ..volumes import Region
 from .tiling import by_tiles
@@ -80,11 +79,11 @@ def draw_images(
     Returns:
         (n, 1, H, W), and v (n, f², h, w).
     """
-    seen = _look(whole, flow, region, epsilon, part(progress, 0, _ESTIMATE_SHARE))
+    generator = torch.Generator().manual_seed(seed)
+    seen = _look(whole, flow, region, epsilon, generator, part(progress, 0, _ESTIMATE_SHARE))
     period, rows, columns = flow.period, region.height, region.width
     height, width = round_up(rows, period) + period, round_up(columns, period) + period
     cells = (flow.factor**2, height // flow.factor, width // flow.factor)
-    generator = torch.Generator().manual_seed(seed)
     v = torch.stack([torch.randn(cells, generator=generator) for _ in range(n)]).to(whole.image)
     images = v.new_empty(n, 1, rows, columns)
     shifts, done = _shifts(flow), 0
@@ -98,52 +97,68 @@ def draw_images(
             Region(down, right, height, width),
             Region(period - down, period - right, rows, columns),
         )
-        here = Seen(window.of(seen.estimate), window.of(seen.start), seen.epsilon)
+        here, blurred = (Seen(window.of(each.estimate), window.of(each.start), each.epsilon) for each in seen)
+        h = flow.condition(blurred)
         for these in of_shift.split(at_once):
-            images[these] = inner.of(_inverse(flow, v[these], here, tile))
+            images[these] = inner.of(flow.unwhitened(_inverse(flow, v[these], h, tile), here))
             done += len(these)
             drawn(done / n)
     return images, v
 
 
-def _look(whole: Whole, flow: ImageFlow, region: Region, epsilon: float, progress: Progress) -> Seen:
-    """What z says about the region and a margin for the shifts; beyond the slice, its last pixels go on."""
+def _look(
+    whole: Whole,
+    flow: ImageFlow,
+    region: Region,
+    epsilon: float,
+    generator: torch.Generator,
+    progress: Progress,
+) -> tuple[Seen, Seen]:
+    """What z says about the region and a margin for the shifts; beyond the slice, it is mirrored.
+
+    And what z + ε η says. The mean of p_ε(x′ given z) is the former's. But the flow has learned from the latter how far
+    images lie from their mean, and an estimate without η is smoother than any that it has seen.
+    """
     period, rows, columns = flow.period, *whole.image.shape[-2:]
     below = round_up(region.height, period) - region.height + period
     beside = round_up(region.width, period) - region.width + period
     top, left = max(0, region.top - period), max(0, region.left - period)
     bottom = min(rows, region.top + region.height + below)
     right = min(columns, region.left + region.width + beside)
-    grown = Region(top, left, bottom - top, right - left)
-    layer = whole.at(grown)
-    start = layer.view.inner.of(whole.start(whole.linearizer.value(layer.view.window)))
-    eps = start.new_tensor(epsilon).reshape(1, 1, 1, 1)
-    estimate = most_probable(
-        layer,
-        Metric(*flow.planes(grown.height, grown.width)),
-        start=start,
-        prior=start,
-        wanted=layer.value(layer.view.region),
-        epsilon=eps,
-        progress=progress,
-    )
+    layer = whole.at(Region(top, left, bottom - top, right - left))
     outside = (
         period - (region.left - left),
         region.left + region.width + beside - right,
         period - (region.top - top),
         region.top + region.height + below - bottom,
     )
-    estimate, start = (F.pad(maps, outside, mode="replicate") for maps in (estimate, start))
-    return Seen(estimate, start, eps.flatten())
+    z = whole.linearizer.value(layer.view.window)
+    noisy = z + epsilon * torch.randn(z.shape, generator=generator).to(z)
+    epsilons = z.new_tensor(epsilon).reshape(1)
+    seen = []
+    for number, each in enumerate((z, noisy)):
+        start = layer.view.inner.of(whole.start(each))
+        estimate = most_probable(
+            layer,
+            Metric(*flow.planes(*start.shape[2:])),
+            start=start,
+            prior=start,
+            wanted=layer.view.cut(each),
+            epsilon=epsilons.reshape(1, 1, 1, 1),
+            progress=part(progress, number / 2, (number + 1) / 2),
+        )
+        estimate, start = (mirrored(maps, *outside) for maps in (estimate, start))
+        seen.append(Seen(estimate, start, epsilons))
+    return seen[0], seen[1]
 
 
-def _inverse(flow: ImageFlow, v: Tensor, seen: Seen, tile: int | None) -> Tensor:
+def _inverse(flow: ImageFlow, v: Tensor, h: Tensor, tile: int | None) -> Tensor:
+    """Cells of u."""
     if tile is None:
-        return flow.inverse(v, seen)
-    h, multiple = flow.condition(seen), flow.flow.multiple
-    side = round_up(-(-tile // flow.factor), multiple)
-    cells = by_tiles(flow.flow.inverse, (v, h.expand(len(v), -1, -1, -1)), side=side, halo=flow.flow.radius)
-    return flow.unwhitened(cells, seen)
+        return flow.flow.inverse(v, h)
+    side = round_up(-(-tile // flow.factor), flow.flow.multiple)
+    h = h.expand(len(v), -1, -1, -1)
+    return by_tiles(flow.flow.inverse, (v, h), side=side, halo=flow.flow.radius)
 
 
 def _shifts(flow: ImageFlow) -> list[tuple[int, int]]:

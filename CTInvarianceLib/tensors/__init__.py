@@ -3,7 +3,7 @@
 from .batches import batch_size
 from .devices import describe_device, pick_device
 from .normalization import MEAN, OFFSET_HU, STD, denormalize, normalize
-from .padding import pad_to, pad_to_multiple, round_up
+from .padding import mirrored, pad_to, pad_to_multiple, round_up
 from .principal import PrincipalComponents, principal_components
 from .schedule import rate_factor
 from .spectrum import RINGS, Spectrum, filtered, on_plane, power_of, ring_means
@@ -19,6 +19,7 @@ __all__ = [
     "denormalize",
     "describe_device",
     "filtered",
+    "mirrored",
     "normalize",
     "on_plane",
     "pad_to",

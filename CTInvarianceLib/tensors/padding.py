@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -21,3 +22,16 @@ def pad_to_multiple(maps: Tensor, multiple: int) -> Tensor:
     """Maps (N, C, H, W) continued until both sides are multiples."""
     rows, columns = maps.shape[-2:]
     return pad_to(maps, round_up(rows, multiple), round_up(columns, multiple))
+
+
+def mirrored(images: Tensor, left: int, right: int, top: int, bottom: int) -> Tensor:
+    """Images (…, H, W) with so many pixels more at each side, mirrored as often as it takes: textures go on."""
+    rows, columns = images.shape[-2:]
+    down, across = _mirror(rows, top, bottom, images), _mirror(columns, left, right, images)
+    return images.index_select(-2, down).index_select(-1, across)
+
+
+def _mirror(size: int, before: int, after: int, like: Tensor) -> Tensor:
+    places = torch.arange(-before, size + after, device=like.device)
+    period = max(1, 2 * (size - 1))
+    return (places % period).minimum(-places % period)
