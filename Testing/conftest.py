@@ -107,6 +107,12 @@ def tiny_spatial_models(once: Once, tiny_source: Path) -> Path:
     return _trained("spatial", tiny_source, once)
 
 
+@pytest.fixture(scope="session")
+def tiny_complete_models(once: Once, tiny_source: Path) -> Path:
+    """The same with the complete embedding and flows of images, as people train it. Not to be changed."""
+    return _trained("complete", tiny_source, once)
+
+
 def _trained(kind: str, source: Path, once: Once) -> Path:
     from CTInvarianceLib.training import train
 

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from CTInvarianceLib import find_pairs
-from CTInvarianceLib.config import Config, config_from_dict
+from CTInvarianceLib.config import Config, Question, config_from_dict
 from CTInvarianceLib.phantoms import phantom_source, write_phantoms
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from CTInvarianceLib import Models
+    from CTInvarianceLib.sampling import Samples
 
 PATCH = 32
 
 
 VECTOR = {"kind": "vector", "latent_dim": 12, "critic": "dense", "critic_width": 4}
 SPATIAL = {"kind": "spatial", "channels": 3, "blocks": 1, "critic": "patch", "critic_width": 4}
-KINDS = ("vector", "spatial")
+COMPLETE = {"kind": "complete"}
+KINDS = ("vector", "spatial", "complete")
+CODED = ("vector", "spatial")  # an encoder and a decoder that are trained, and flows of their latents
+_EMBEDDINGS = {"vector": VECTOR, "spatial": SPATIAL, "complete": COMPLETE}
 
 
 def config(kind: str = "vector", **changes: object) -> Config:
@@ -21,7 +31,7 @@ def config(kind: str = "vector", **changes: object) -> Config:
     values = {
         "name": "tiny",
         "embedding": {
-            **(VECTOR if kind == "vector" else SPATIAL), "patch_size": PATCH, "width": 8, "principal_patches": 64,
+            **_EMBEDDINGS[kind], "patch_size": PATCH, "width": 8, "principal_patches": 64,
             "steps": 6, "batch_size": 4, "critic_from": 0.5, "critic_every": 1,
         },
         "denoisers": {
@@ -33,7 +43,7 @@ def config(kind: str = "vector", **changes: object) -> Config:
             "identity": {"architecture": "identity", "layers": ["1"], "loss": "none"},
         },
         "flow": {
-            "patches": 64, "components": 4, "hidden": 16, "steps": 5, "batch_size": 16,
+            "patches": 64, "patch_size": PATCH, "components": 4, "hidden": 16, "steps": 5, "batch_size": 16,
             **({"condition_dim": 8, "blocks": 2} if kind == "vector" else {"condition_width": 8, "blocks": 1}),
         },
         **changes,
@@ -52,3 +62,12 @@ def series(source: Path, dose: str = "low", patient: str = "P001-chest") -> Path
     (pair,) = (pair for pair in find_pairs(source) if pair.patient_id == patient)
     chosen = pair.low_dose if dose == "low" else pair.full_dose
     return chosen.files[0].parent
+
+
+def drawn(
+    models: Models, slices: np.ndarray, question: Question, **options: Any
+) -> tuple[list[Samples], list[Samples]]:
+    """The proposals of every slice, as they are handed out when they are drawn, and its samples in the end."""
+    proposals: list[Samples] = []
+    final = models.sample_slab(slices, question, on_drawn=proposals.extend, **options)
+    return proposals, final

@@ -15,11 +15,15 @@ import CTInvarianceLib as cti
 from CTInvarianceLib.base import LayerError, ModelsError, VolumeError, WeightsError
 from CTInvarianceLib.config import Question
 from CTInvarianceLib.denoisers import Identity
-from CTInvarianceLib.tensors import denormalize, normalize
+from CTInvarianceLib.sampling import DRAWING_SHARE, sample_invariances
+from CTInvarianceLib.tensors import STD, denormalize, normalize
 from CTInvarianceLib.trust import consistency, mosaics
 
-FOLDERS = {"vector": "tiny_models", "spatial": "tiny_spatial_models"}
-LATENT = {"vector": (12,), "spatial": (3, 8, 8)}
+FOLDERS = {"vector": "tiny_models", "spatial": "tiny_spatial_models", "complete": "tiny_complete_models"}
+LATENT = {"vector": (12,), "spatial": (3, 8, 8), "complete": (16, 8, 8)}
+INVARIANCE = LATENT | {"complete": (16, 12, 12)}  # with a margin of 16 pixels for the shifts of its cells
+coded = pytest.mark.parametrize("kind", tiny.CODED, indirect=True)
+complete = pytest.mark.parametrize("kind", ["complete"], indirect=True)
 
 
 @pytest.fixture(scope="module", params=tiny.KINDS)
@@ -42,18 +46,58 @@ def patch(volume):
     return volume.hu[0, 16:48, 16:48]
 
 
+@pytest.fixture(scope="module")
+def full(tiny_source):
+    return cti.read_volume(tiny.series(tiny_source, "full")).hu[0, 16:48, 16:48]
+
+
+def drawn(models, patch, *question, **options):
+    """Proposals and samples: what is handed out when they are drawn, and what they are in the end."""
+    (proposals,), (final,) = tiny.drawn(models, patch[None], Question(*question), **options)
+    return proposals, final
+
+
+def rms(values):
+    """Over all axes but the first."""
+    return np.sqrt(np.square(values, dtype=np.float64).mean(axis=tuple(range(1, np.ndim(values)))))
+
+
 def test_samples_have_the_documented_shapes_and_agree_with_each_other(models, kind, patch):
     samples = models.sample(patch, "chen", "5", n=9, seed=3)
     assert samples.images.shape == (9, 32, 32)
     assert samples.images.dtype == np.float32
-    assert samples.invariances.shape == samples.latents.shape == (9, *LATENT[kind])
-    assert samples.consistency.shape == (9,)
+    assert samples.invariances.shape == (9, *INVARIANCE[kind])
+    assert samples.latents.shape == (9, *LATENT[kind])
+    for name in ("consistency", "misfit", "output_change", "moved", "proposed_misfit"):
+        assert getattr(samples, name).shape == (9,), name
     np.testing.assert_allclose(samples.mean, samples.images.mean(0))
     np.testing.assert_allclose(samples.std, samples.images.std(0, ddof=1))
-    decoded = models.embedding("low").decode(samples.latents)
-    assert_same(decoded, samples.images)
+    assert samples.spread == pytest.approx(np.sqrt(samples.images.var(0, ddof=1).mean()), rel=1e-4)
 
 
+@coded
+@pytest.mark.parametrize("domain", ["low", "full"])
+def test_proposals_are_what_the_decoder_makes_of_their_latents(models, patch, domain):
+    proposals, final = drawn(models, patch, "chen", "5", 9, domain)
+    decoded = models.embedding(domain).decode(final.latents)
+    assert_same(decoded, proposals.images)
+    np.testing.assert_array_equal(final.latents, proposals.latents)
+    if domain == "full":  # nothing is corrected
+        assert_same(decoded, final.images)
+
+
+@complete
+@pytest.mark.parametrize("domain", ["low", "full"])
+def test_the_latents_of_a_complete_embedding_are_the_samples_own(models, patch, domain):
+    embedding = models.embedding(domain)
+    for samples in drawn(models, patch, "chen", "5", 4, domain):
+        assert_same(
+            samples.latents, embedding.encode(samples.images).mean, ulps=1e3
+        )  # HU round what was encoded
+        np.testing.assert_allclose(embedding.decode(samples.latents), samples.images, atol=0.01)
+
+
+@coded
 @pytest.mark.parametrize("domain", ["low", "full"])
 def test_the_flow_maps_the_samples_back_to_their_invariances(models, patch, domain):
     samples = models.sample(patch, "yang", "8", n=5, domain=domain)
@@ -82,7 +126,8 @@ def test_consistency_by_hand(models, patch):
     ceiling = distance(denormalize(models.unrelated("low"))[:, 0]).mean()
     expected = (distance(samples.images) - floor) / (ceiling - floor)
     np.testing.assert_allclose(samples.consistency, expected, rtol=1e-3)
-    assert samples.floor == pytest.approx(floor, rel=1e-4)
+    rounding = 1e-5 * float(ceiling)  # all that a complete embedding loses
+    assert samples.floor == pytest.approx(floor, rel=1e-4, abs=rounding)
     assert samples.ceiling == pytest.approx(ceiling, rel=1e-4)
 
 
@@ -116,18 +161,26 @@ def test_mosaics_are_patches_side_by_side(rows, columns):
         assert len(shown) == 7, "every patch takes part"
 
 
-def test_the_full_dose_partner_sets_the_floor_of_its_domain(models, patch, tiny_source):
-    full = cti.read_volume(tiny.series(tiny_source, "full")).hu[0, 16:48, 16:48]
+def test_the_full_dose_partner_sets_target_and_floor_of_its_domain(models, kind, patch, full):
     without = models.sample(patch, "chen", "5", n=2, domain="full")
     given = models.sample(patch, "chen", "5", n=2, domain="full", full_dose_hu=full)
-    np.testing.assert_array_equal(without.images, given.images)
+    assert_same(given.target, full.astype(np.float32))
+    np.testing.assert_array_equal(without.target, without.denoised)
     assert without.floor != given.floor
+    if kind != "complete":  # its flow is told ε, which comes from the noise, which comes from the partner
+        np.testing.assert_array_equal(without.images, given.images)
+    in_low_dose = models.sample(patch, "chen", "5", n=2, full_dose_hu=full)
+    np.testing.assert_array_equal(in_low_dose.target, in_low_dose.patch)
 
 
-def test_many_samples_are_decoded_in_batches_with_the_same_result(models, patch, monkeypatch):
-    whole = models.sample(patch, "chen", "5", n=20).images
+def test_many_samples_are_worked_off_in_batches_with_the_same_result(models, patch, full, monkeypatch):
+    """Where ReLUs switch, a correction may take another way for the last digit: layer 1 has none behind it."""
+    partner = {"full_dose_hu": full[None]}
+    proposals, _ = drawn(models, patch, "chen", "5", 20, **partner)
+    _, final = drawn(models, patch, "identity", "1", 20, **partner)
     monkeypatch.setattr("CTInvarianceLib.tensors.batches._BATCH_BYTES", {"cpu": 32 * 32 * 8 * 4 * 3})
-    assert_same(models.sample(patch, "chen", "5", n=20).images, whole)
+    assert_same(drawn(models, patch, "chen", "5", 20, **partner)[0].images, proposals.images)
+    assert_same(drawn(models, patch, "identity", "1", 20, **partner)[1].images, final.images)
 
 
 def test_embedding_takes_and_gives_what_the_contract_says(models, kind, patch):
@@ -175,6 +228,24 @@ def test_bad_requests_are_named(models, patch):
         models.sample(patch, "chen", "5", domain="medium")
     with pytest.raises(VolumeError, match="0 samples cannot be drawn"):
         models.sample(patch, "chen", "5", n=0)
+    with pytest.raises(VolumeError, match="a tolerance of 0 rescans"):
+        models.sample(patch, "chen", "5", n=1, tolerance=0)
+    with pytest.raises(VolumeError, match="a tolerance of nan rescans"):
+        models.sample(patch, "chen", "5", n=1, tolerance=float("nan"))
+
+
+def test_the_tolerances_that_may_be_asked_for_are_those_that_the_flow_knows(models, kind, patch):
+    if kind != "complete":  # those flows know of none
+        assert models.sample(patch, "chen", "5", n=1, tolerance=7).tolerance == 7
+        return
+    for tolerance in (0.09, 2.1):
+        with pytest.raises(
+            VolumeError,
+            match=rf"a tolerance of {tolerance} rescans is outside of what .* Ask for 0\.1 to 2\.",
+        ):
+            models.sample(patch, "chen", "5", n=1, tolerance=tolerance)
+    for tolerance in (0.1, 2.0):
+        assert models.sample(patch, "chen", "5", n=1, tolerance=tolerance).tolerance == tolerance
 
 
 @pytest.fixture
@@ -227,13 +298,15 @@ def test_damaged_missing_and_foreign_weights_are_named(copy):
         cti.Models.load(copy).denoiser("chen")
 
 
-def test_progress_grows_to_one_and_changes_nothing(models, patch):
+def test_progress_grows_to_one_and_changes_nothing(models, patch, full):
     slab, fractions = np.stack([patch, patch[::-1]]), []
-    plain = models.sample_slab(slab, Question("chen", "5", n=700, seed=1))
-    told = models.sample_slab(slab, Question("chen", "5", n=700, seed=1), progress=fractions.append)
+    asked, partner = Question("chen", "5", n=20, seed=1), np.stack([full, full[::-1]])
+    plain = models.sample_slab(slab, asked, full_dose_hu=partner)
+    told = models.sample_slab(slab, asked, full_dose_hu=partner, progress=fractions.append)
     for a, b in zip(plain, told, strict=True):
         np.testing.assert_array_equal(a.images, b.images)
         np.testing.assert_array_equal(a.consistency, b.consistency)
+        np.testing.assert_array_equal(a.misfit, b.misfit)
     assert fractions == sorted(fractions)
     assert fractions[0] > 0
     assert fractions[-1] == pytest.approx(1)
@@ -257,9 +330,131 @@ def test_what_progress_raises_stops_the_work(models, patch, volume):
     assert len(calls) == 3
 
 
-def test_samples_are_there_before_their_consistency(models, patch):
-    seen = []
-    (final,) = models.sample_slab(patch[None], Question("chen", "5", n=3), on_drawn=seen.extend)
-    assert np.isnan(seen[0].consistency).all()
+def test_the_correction_can_be_stopped_too(models, patch, full):
+    fractions, seen = [], []
+
+    def stop(fraction):
+        fractions.append(fraction)
+        if fraction > DRAWING_SHARE + 0.1:
+            raise KeyError("stop")
+
+    with pytest.raises(KeyError, match="stop"):
+        models.sample_slab(
+            patch[None],
+            Question("chen", "5", n=5),
+            full_dose_hu=full[None],
+            on_drawn=seen.extend,
+            progress=stop,
+        )
+    assert len(seen) == 1, "proposals are there by then"
+    assert fractions[-1] < 0.6, "and the evidence is not"
+
+
+def test_proposals_are_there_before_their_evidence(models, patch):
+    proposals, final = drawn(models, patch, "chen", "5", 3)
+    assert np.isnan(proposals.consistency).all()
     assert np.isfinite(final.consistency).all()
-    np.testing.assert_array_equal(seen[0].images, final.images)
+    assert proposals.evidence is None
+    for name in ("misfit", "output_change", "passes", "noise_passes", "displaced_passes", "visibility"):
+        with pytest.raises(VolumeError, match="not measured yet"):
+            getattr(proposals, name)
+        assert np.isfinite(getattr(final, name)).all(), name
+    assert (proposals.corrected, final.corrected) == (False, True)
+    np.testing.assert_array_equal(proposals.moved, 0)
+    np.testing.assert_array_equal(proposals.invariances, final.invariances)
+
+
+# The tolerance
+
+
+def test_of_identity_the_misfit_is_the_distance_of_the_images(models, patch, full):
+    """Φ(x) = x: ε is τ times the noise of a full-dose scan, and every number can be had from the images alone."""
+    tau, dose = 0.5, 0.25
+    proposals, final = drawn(models, patch, "identity", "1", 6, "low", 2, tau, full_dose_hu=full[None])
+    inserted = (patch - full).astype(np.float64)
+    assert final.noise_hu == pytest.approx(np.sqrt(np.square(inserted).mean() / (1 - dose)), rel=0.05)
+    assert final.tolerance_hu == pytest.approx(tau * final.noise_hu * np.sqrt(dose), rel=0.1)
+    assert final.epsilon * STD == pytest.approx(final.tolerance_hu, rel=1e-4)
+    assert final.misfit.max() <= 1.1
+    assert final.proposed_misfit.max() > 1.02, "so there was something to correct"
+    for samples, misfit in ((proposals, final.proposed_misfit), (final, final.misfit)):
+        np.testing.assert_allclose(rms(samples.images - patch) / final.tolerance_hu, misfit, rtol=2e-3)
+    np.testing.assert_allclose(rms(final.images - proposals.images), final.moved, rtol=2e-3)
+    np.testing.assert_allclose(final.output_change, rms(final.images - patch), rtol=2e-3)
+    assert final.proposed_spread == pytest.approx(proposals.spread, rel=1e-4)
+    assert final.passes == pytest.approx(1, rel=1e-4)
+    assert final.visibility == pytest.approx(1, rel=1e-3)
+    assert final.evidence.arrives == pytest.approx(final.spread, rel=1e-3)
+
+
+def test_the_evidence_by_hand(models, patch, full):
+    proposals, final = drawn(models, patch, "chen", "5", 5, "low", 1, full_dose_hu=full[None])
+    chen = models.denoiser("chen")
+
+    def denoised(images):
+        x = normalize(torch.as_tensor(images, dtype=torch.float32))[:, None]
+        return denormalize(chen(x))[:, 0].detach().numpy()
+
+    change = denoised(final.images) - denoised(patch[None])
+    np.testing.assert_allclose(final.output_change, rms(change), rtol=2e-3)
+    most = np.abs(change).max(axis=(1, 2))
+    np.testing.assert_allclose(final.evidence.output_change_most, most, rtol=2e-3)
+    found = denoised(final.images)
+    passes = np.sqrt(np.square(found - found.mean(0)).sum() / np.square(final.images - final.mean).sum())
+    assert final.passes == pytest.approx(passes, rel=2e-3)  # the output is this layer
+    np.testing.assert_allclose(final.misfit, rms(change) / STD / final.epsilon, rtol=2e-3)
+    before = rms(denoised(proposals.images) - denoised(patch[None]))
+    np.testing.assert_allclose(final.proposed_misfit, before / STD / final.epsilon, rtol=2e-3)
+    assert (final.misfit < final.proposed_misfit).all()
+
+
+def test_in_the_full_dose_domain_nothing_is_corrected(models, patch):
+    proposals, final = drawn(models, patch, "yang", "8", 4, "full")
+    assert not final.corrected
+    np.testing.assert_array_equal(proposals.images, final.images)
+    np.testing.assert_array_equal(final.moved, 0)
+    assert np.isnan(final.misfit).all()
+    assert np.isnan(final.proposed_misfit).all()
+    assert np.isfinite(final.output_change).all()
+
+
+def test_a_wider_tolerance_lets_samples_differ_more(models, patch, full):
+    narrow, wide = (
+        models.sample(patch, "identity", "1", n=6, tolerance=tau, full_dose_hu=full) for tau in (0.2, 1.0)
+    )
+    assert wide.tolerance_hu == pytest.approx(5 * narrow.tolerance_hu, rel=1e-4)
+    assert wide.spread > 2 * narrow.spread
+
+
+@complete
+def test_the_first_samples_do_not_depend_on_how_many_follow(models, patch, full):
+    few, many = (models.sample(patch, "chen", "1", n=n, seed=2, full_dose_hu=full) for n in (3, 20))
+    np.testing.assert_array_equal(few.invariances, many.invariances[:3])
+    assert_same(few.images, many.images[:3])
+    assert np.abs(many.images[0] - many.images[1]).max() > 1
+
+
+def test_what_the_noise_is_known_from(models, patch, full):
+    noise = np.random.default_rng(0).normal(0, 25, patch.shape).astype(np.float32)
+    options = {
+        "partner": {"full_dose_hu": full, "noise_hu": noise},
+        "simulation": {"noise_hu": noise},
+        "image": {},
+    }
+    found = {name: models.sample(patch, "identity", "1", n=2, **given) for name, given in options.items()}
+    for name, samples in found.items():
+        assert samples.noise_from == name
+    assert found["simulation"].noise_hu == pytest.approx(noise.std(), rel=0.05)
+    assert len({samples.noise_hu for samples in found.values()}) == 3
+
+
+def test_proposals_for_another_image_are_moved_farther(models, patch):
+    trained, question = models.trained_layer("chen", "5", "low"), Question("chen", "5", 4)
+    own, of_other = (
+        sample_invariances(trained, patch[None], question, proposals_for=other)[0]
+        for other in (None, 300 - patch[None, ::-1])
+    )
+    assert_same(of_other.patch, own.patch)
+    assert of_other.epsilon == own.epsilon
+    assert of_other.proposed_misfit.mean() > own.proposed_misfit.mean()
+    assert of_other.moved.mean() > own.moved.mean()
