@@ -49,11 +49,12 @@ def fails(capsys):
 
 
 def test_sample_writes_everything_at_its_place(tiny_models, tiny_source, tmp_path):
-    volume = cti.read_volume(tiny.series(tiny_source))
+    volume, partner = (cti.read_volume(tiny.series(tiny_source, dose)) for dose in ("low", "full"))
     out = tmp_path / "proben ä"
     arguments = (
-        "sample", tiny.series(tiny_source), "--models", tiny_models, "--denoiser", "chen", "--layer", 5,
-        "--slice", 0, "--center", 30, 25, "-n", 12, "--seed", 4, "--out", out,
+        "sample", tiny.series(tiny_source), "--full-dose", tiny.series(tiny_source, "full"), "--models", tiny_models,
+        "--denoiser", "chen", "--layer", 5, "--slice", 0, "--center", 30, 25, "-n", 12, "--seed", 4,
+        "--tolerance", 0.7, "--out", out,
     )  # fmt: skip
     result = subprocess.run(  # as a shell would
         [sys.executable, "-m", "CTInvarianceLib", *map(str, arguments)],
@@ -61,6 +62,8 @@ def test_sample_writes_everything_at_its_place(tiny_models, tiny_source, tmp_pat
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     assert "12 samples in" in result.stdout
+    assert "at a tolerance of 0.7 rescans" in result.stdout
+    assert "the noise is known from the partner" in result.stdout
     assert sorted(p.name for p in out.iterdir()) == [
         "mean.nrrd",
         "montage.png",
@@ -68,7 +71,10 @@ def test_sample_writes_everything_at_its_place(tiny_models, tiny_source, tmp_pat
         "std.nrrd",
         "table.json",
     ]
-    expected = cti.Models.load(tiny_models).sample(volume.hu[0, 14:46, 9:41], "chen", "5", n=12, seed=4)
+    patch, full = (seen.hu[0, 14:46, 9:41] for seen in (volume, partner))
+    expected = cti.Models.load(tiny_models).sample(
+        patch, "chen", "5", n=12, seed=4, tolerance=0.7, full_dose_hu=full
+    )
     mean = cti.read_volume(out / "mean.nrrd")
     np.testing.assert_allclose(mean.hu[0], expected.mean, atol=0.05)
     np.testing.assert_allclose(mean.position(0, 0, 0), volume.position(9, 14, 0), atol=1e-6)
@@ -78,6 +84,24 @@ def test_sample_writes_everything_at_its_place(tiny_models, tiny_source, tmp_pat
     assert table["embedding"] == "vector"
     assert table["consistency"]["mean"] == pytest.approx(expected.consistency.mean(), abs=1e-3)
     assert len(table["consistency"]["of_every_sample"]) == 12
+    assert table["full_dose"] == str(tiny.series(tiny_source, "full"))
+    found = table["invariance"]
+    assert (found["tolerance"], found["noise_from"]) == (0.7, "partner")
+    for name, value in {
+        "tolerance_hu": expected.tolerance_hu,
+        "epsilon": expected.epsilon,
+        "noise_hu": expected.noise_hu,
+        "spread": expected.spread,
+        "proposed_spread": expected.proposed_spread,
+        "proposed_misfit": expected.proposed_misfit.mean(),
+        "moved_mean": expected.moved.mean(),
+        "misfit_max": expected.misfit.max(),
+        "change_rms": np.sqrt(np.square(expected.output_change).mean()),
+        "passes": expected.passes,
+        "visibility": expected.visibility,
+        "arrives": expected.evidence.arrives,
+    }.items():
+        assert found[name] == pytest.approx(value, rel=1e-3), name
     assert (out / "montage.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -92,17 +116,22 @@ def test_sample_writes_everything_at_its_place(tiny_models, tiny_source, tmp_pat
     ],
     ids=lambda value: " ".join(map(str, value)) if isinstance(value, tuple) else "",
 )
-def test_a_spatial_embedding_samples_any_region_and_sees_what_surrounds_it(
-    tiny_spatial_models, tiny_source, tmp_path, options, region, capsys
+@pytest.mark.parametrize("kind", ["spatial", "complete"])
+def test_grids_are_sampled_in_any_region_and_see_what_surrounds_it(
+    kind, tiny_source, tmp_path, options, region, capsys, request
 ):
-    path = tiny.series(tiny_source)
+    models = request.getfixturevalue(f"tiny_{kind}_models")
+    path, partner = (tiny.series(tiny_source, dose) for dose in ("low", "full"))
     volume = cti.read_volume(path)
     arguments = (
-        "--models", tiny_spatial_models, "--denoiser", "yang", "--layer", 8, "-n", 3, "--out", tmp_path
+        "--models", models, "--denoiser", "chen", "--layer", 1, "-n", 3, "--full-dose", partner, "--out", tmp_path
     )  # fmt: skip
     assert main([str(a) for a in ("sample", path, *arguments, *options)]) == 0
     assert "3 samples in" in capsys.readouterr().out
-    expected = cti.Models.load(tiny_spatial_models).sample(volume.hu[0], "yang", "8", n=3, region=region)
+    full = cti.read_volume(partner).hu[0]
+    expected = cti.Models.load(models).sample(
+        volume.hu[0], "chen", "1", n=3, region=region, full_dose_hu=full
+    )
     mean, std = (cti.read_volume(tmp_path / name) for name in ("mean.nrrd", "std.nrrd"))
     assert mean.shape == std.shape == (1, region.height, region.width)
     np.testing.assert_allclose(mean.hu[0], expected.mean, atol=0.05)
@@ -114,8 +143,45 @@ def test_a_spatial_embedding_samples_any_region_and_sees_what_surrounds_it(
         [region.left, region.left + region.width],
     )
     assert table["region"] == {"slices": [0, 1], "rows": rows, "columns": columns}
-    assert table["embedding"] == "spatial"
+    assert table["embedding"] == kind
     np.testing.assert_allclose(table["consistency"]["of_every_sample"], expected.consistency, atol=1e-3)
+    assert table["invariance"]["misfit_max"] <= 1.1
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--tolerance", 3), "a tolerance of 3 rescans is outside of what the flow was trained for. Ask for 0.1 to 2"),
+        (("--tolerance", 0), "a tolerance of 0 rescans"),
+        (("--full-dose", "other.nrrd"), "the full-dose volume lies on another grid than the low-dose one: "),
+        (("--full-dose", "moved.nrrd"), "Give the full-dose reconstruction of the same slices."),
+        (("--full-dose", "none.nrrd"), "no such file"),
+    ],
+)  # fmt: skip
+def test_tolerances_and_partners_that_do_not_fit(
+    fails, tiny_complete_models, tiny_source, tmp_path, options, message
+):
+    path, partner = (tiny.series(tiny_source, dose) for dose in ("low", "full"))
+    full = cti.read_volume(partner)
+    cti.write_volume(cti.CTVolume(full.hu[:, 1:], full.affine), tmp_path / "other.nrrd")
+    moved = full.affine.copy()
+    moved[0, 3] += 1
+    cti.write_volume(cti.CTVolume(full.hu, moved), tmp_path / "moved.nrrd")
+    name, value = options
+    given = (name, tmp_path / value) if name == "--full-dose" else (*options, "--full-dose", partner)
+    where = ("--models", tiny_complete_models, "--denoiser", "chen", "--layer", 5, "--out", tmp_path / "out")
+    assert message in fails("sample", path, *where, *given)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.xfail(strict=True, reason="noise that the simulation cannot explain is not read from the image")
+def test_a_volume_whose_noise_no_simulation_explains_is_sampled_all_the_same(
+    run, tiny_complete_models, tiny_source, tmp_path
+):
+    """Pixels of 6 mm."""
+    where = ("--models", tiny_complete_models, "--denoiser", "chen", "--layer", 5, "-n", 2, "--out", tmp_path)
+    stdout, _ = run("sample", tiny.series(tiny_source), *where)
+    assert "the noise is known from the image" in stdout
 
 
 @pytest.mark.parametrize("suffix", [".nrrd", ".nii.gz", ".mha"])
@@ -154,17 +220,28 @@ def test_pairs_phantom_simulate_and_models(run, tiny_models, tmp_path):
     assert json.loads(stdout)["format"] == "ctinvariance-models"
 
 
-def test_evaluate_writes_a_report(tiny_models, tiny_source, tmp_path, monkeypatch):
+@pytest.mark.parametrize("kind", tiny.KINDS)
+def test_evaluate_writes_a_report(kind, tiny_source, tmp_path, monkeypatch, request):
+    models = request.getfixturevalue("tiny_models" if kind == "vector" else f"tiny_{kind}_models")
     monkeypatch.setattr("CTInvarianceLib.report.evaluation._PATCHES", 6)
     assert (
-        main(["evaluate", "--models", str(tiny_models), "--data", str(tiny_source), "--out", str(tmp_path)])
-        == 0
+        main(["evaluate", "--models", str(models), "--data", str(tiny_source), "--out", str(tmp_path)]) == 0
     )
     tables = json.loads((tmp_path / "report.json").read_text())["tables"]
     assert [row["denoiser"] for row in tables["denoising"]] == ["none (low dose)", "chen", "yang", "identity"]
     none, *_, identity = tables["denoising"]
     assert identity["rmse_hu"] == pytest.approx(none["rmse_hu"], rel=1e-5)
     assert len(tables["layers"]) == 8
+    for row in tables["layers"]:
+        assert row["spread_hu"] > 0
+        assert 0 <= row["coverage_90"] <= 1
+        measured = {"proposed_misfit", "moved_hu", "moved_hu_shuffled"}
+        assert {name for name in measured if row[name] is not None} == (
+            measured if row["domain"] == "low" else set()
+        )
+    if kind == "complete":
+        assert all(row["rmse_hu"] < 0.01 for row in tables["embedding"])
+        assert all(row["numbers_per_pixel"] == 1 for row in tables["embedding"])
     page = (tmp_path / "report.html").read_text()
     assert "<h2>Layers</h2>" in page
 
@@ -232,7 +309,8 @@ def test_bad_input_is_one_line_and_leaves_nothing(fails, tiny_models, tiny_sourc
     (tmp_path / "empty").mkdir()
     truncated = tmp_path / "cut.dcm"
     truncated.write_bytes(ct_small.read_bytes()[:20000])
-    sample = ("sample", volume, *models, "--denoiser", "chen", "--out", out)
+    partner = ("--full-dose", tiny.series(tiny_source, "full"))
+    sample = ("sample", volume, *partner, *models, "--denoiser", "chen", "--out", out)
     cases = {
         "empty": (
             "denoise",
@@ -319,8 +397,9 @@ def test_bad_input_is_one_line_and_leaves_nothing(fails, tiny_models, tiny_sourc
 )
 def test_regions_that_cannot_be_sampled(fails, tiny_spatial_models, tiny_source, tmp_path, options, message):
     volume = tiny.series(tiny_source)
+    partner = ("--full-dose", tiny.series(tiny_source, "full"))
     where = ("--models", tiny_spatial_models, "--denoiser", "chen", "--layer", 5, "--out", tmp_path / "out")
-    assert message in fails("sample", volume, *where, *options)
+    assert message in fails("sample", volume, *partner, *where, *options)
     assert not (tmp_path / "out").exists()
 
 
