@@ -128,6 +128,7 @@ def _invariance(samples: Samples) -> dict[str, Any]:
         "noise_from": samples.noise_from,
         "spread": samples.spread,
         "proposed_spread": samples.proposed_spread,
+        "closed_form": samples.closed_form,
         "moved_mean": float(samples.moved.mean()),
         "moved_max": float(samples.moved.max()),
     }

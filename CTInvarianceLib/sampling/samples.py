@@ -43,6 +43,8 @@ class Samples:
         epsilon: τ in the units of z per pixel.
         noise_hu: standard deviation of the low-dose noise that the rescans were made from.
         noise_from: where that noise is known from: "partner", "simulation" or "image".
+        closed_form: the spread that stationary noise would have within the tolerance, HU: S ε² / (G² S + ε²) with this
+            patch's S and G. Samples that differ by much less hide what there is.
         moved: (n,), rms HU that the correction moved each sample; 0 in the full-dose domain.
         proposed_spread: rms HU of the samples' differences before the correction.
         proposed_misfit: (n,), `misfit` before the correction; NaN in the full-dose domain.
@@ -68,6 +70,7 @@ class Samples:
     epsilon: float
     noise_hu: float
     noise_from: str
+    closed_form: float
     moved: np.ndarray
     proposed_spread: float
     proposed_misfit: np.ndarray
@@ -205,8 +208,18 @@ class _Asked:
     denoised: Tensor
     target: Tensor
     quiet: Tensor
+    metric: Metric
     epsilon: float
     tolerance_hu: float
+
+    @property
+    def closed_form(self) -> float:
+        """HU."""
+        epsilon = self.target.new_tensor(self.epsilon).reshape(1, 1, 1, 1)
+        variance = self.metric.posterior(epsilon)[0, 0]
+        # The half plane of the Fourier transform holds most columns for two.
+        whole = torch.cat((variance, variance[:, 1 : (self.target.shape[-1] + 1) // 2]), dim=1)
+        return float(whole.mean().sqrt()) * STD
 
 
 def _ask(
@@ -225,6 +238,9 @@ def _ask(
     output = layer if trained.layer == last else LocalLayer(trained.denoiser, last, layer.view)
     if output is not layer:
         output.linearize(layer.view.region)
+    metric = Metric(
+        found.spectrum.on(region.height, region.width), measure_gain(layer, region.height, region.width)
+    )
     denoised = layer.view.denoised(trained.denoiser)
     quiet = denoised if full is None else region.of(full)
     return _Asked(
@@ -235,6 +251,7 @@ def _ask(
         denoised,
         layer.view.region if trained.domain == "low" else quiet,
         quiet,
+        metric,
         question.tolerance * one_rescan(layer, found),
         question.tolerance * one_rescan(output, found) * STD,
     )
@@ -299,6 +316,7 @@ def _drawn(
                 epsilon=each.epsilon,
                 noise_hu=each.noise.deviation() * STD,
                 noise_from=each.noise_from,
+                closed_form=each.closed_form,
                 moved=np.zeros(n),
                 proposed_spread=_spread(images),
                 proposed_misfit=np.full(n, np.nan),
@@ -357,13 +375,12 @@ def _proved(
 
 def _corrected(asked: _Asked, images: Tensor, batch: int, progress: Progress) -> tuple[Tensor, Tensor]:
     """The images within the tolerance, and their misfit before, in units of ε."""
-    layer, rows, columns = asked.layer, images.shape[-2], images.shape[-1]
-    z = layer.linearize(layer.view.region)
-    metric = Metric(asked.noise.spectrum.on(rows, columns), measure_gain(layer, rows, columns))
+    layer = asked.layer
+    z = layer.value(layer.view.region)
     found, parts = [], images.split(batch)
     for k, some in enumerate(parts):
         heard = part(progress, k / len(parts), (k + 1) / len(parts))
-        found.append(move_within(layer, metric, some, z, asked.epsilon, progress=heard))
+        found.append(move_within(layer, asked.metric, some, z, asked.epsilon, progress=heard))
     moved, before = zip(*found, strict=True)
     return torch.cat(moved), torch.cat(before)
 

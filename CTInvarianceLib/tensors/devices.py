@@ -13,11 +13,17 @@ from .. import __version__
 
 def pick_device(name: str) -> torch.device:
     """The torch device of that name; "auto": CUDA, else MPS, else CPU."""
-    if name != "auto":
-        return torch.device(name)
+    device = torch.device(_best() if name == "auto" else name)
+    if device.type == "cuda":
+        # A tolerance is smaller than the ten bits that convolutions would be rounded to.
+        torch.backends.cudnn.allow_tf32 = False
+    return device
+
+
+def _best() -> str:
     if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
 def describe_device(name: str) -> dict[str, Any]:

@@ -18,6 +18,7 @@ INVARIANCE = {
     "noise_from": "partner",
     "spread": 9.0,
     "proposed_spread": 10.0,
+    "closed_form": 8.0,
     "moved_mean": 1.0,
     "moved_max": 2.0,
     "proposed_misfit": 1.2,
@@ -66,6 +67,7 @@ def test_a_good_draw_says_what_differs_and_what_arrives():
         ({"moved_mean": 3.1}, words.DOUBTFUL, "differ by 9.0 HU"),
         ({"proposed_misfit": 1.6}, words.DOUBTFUL, "differ by 9.0 HU"),
         ({"spread": 0.0, "moved_mean": 0.0, "arrives": 0.0}, words.DOUBTFUL, "differ by under 0.1 HU"),
+        ({"spread": 3.9, "moved_mean": 0.1}, words.DOUBTFUL, "3.9 HU"),
     ],
 )
 def test_what_is_wrong_is_not_green(changes, grade, said):

@@ -18,6 +18,7 @@ _MEANS = (
     "noise_hu",
     "spread",
     "proposed_spread",
+    "closed_form",
     "moved_mean",
     "proposed_misfit",
     "misfit_mean",

@@ -17,6 +17,8 @@ FAR = 1 / 3
 """Share of the spread that the correction may take on average before the flow counts as not good enough."""
 WILD = 1.5
 """Misfit of the proposals, in tolerances, above which the flow counts as not good enough."""
+ALIKE = 0.5
+"""Share of the closed form's spread below which samples are too alike."""
 VISIBLE = 0.9
 """V from which on the layer hides no more than noise."""
 
@@ -82,7 +84,7 @@ def _fullDose(spread: float | None, several: bool) -> Verdict:
 
 
 def _lowDose(tolerance: float, figures: Mapping[str, float], facts: Mapping[str, str]) -> Verdict:
-    flow, advice = _flowError(figures, _several(facts)), _advice(facts)
+    flow, advice = _flowError(figures, numberOf(facts, "closed_form") or 0.0, _several(facts)), _advice(facts)
     if figures["misfit_max"] > WITHIN:
         return Verdict(
             BAD,
@@ -118,18 +120,18 @@ def _difference(tolerance: float, figures: Mapping[str, float], facts: Mapping[s
     return " ".join(parts)
 
 
-def _flowError(figures: Mapping[str, float], several: bool) -> str:
+def _flowError(figures: Mapping[str, float], expected: float, several: bool) -> str:
     spread, moved, proposed = (figures[key] for key in ("spread", "moved_mean", "proposed_misfit"))
     if proposed > WILD or (several and moved > FAR * spread):
         return _(
             "Flow or embedding are not good enough here: the proposals lay {} tolerances away, and had to be moved "
             "by {} HU. Part of what the samples show is that correction."
         ).format(short(proposed), hu(moved))
-    if several and spread < 0.05:
+    if several and spread < max(ALIKE * expected, 0.05):
         return _(
-            "The samples are all alike: the flow has but one image to propose here, which says nothing of what "
-            "else the layer may ignore."
-        )
+            "The samples are too much alike: they differ by {} HU, where noise alone could differ by {} HU within the "
+            "tolerance. The flow does not propose all that the layer may ignore."
+        ).format(hu(spread), hu(expected))
     return ""
 
 
