@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import tracemalloc
 
@@ -15,8 +16,10 @@ import CTInvarianceLib as cti
 from CTInvarianceLib.app import main
 from CTInvarianceLib.base import VolumeError
 from CTInvarianceLib.files import write_sequence
-from CTInvarianceLib.report import draw_montage, table, write_samples
+from CTInvarianceLib.low_dose import scan_noise
+from CTInvarianceLib.report import draw_montage, summary, table, write_samples
 from CTInvarianceLib.sampling import Samples
+from CTInvarianceLib.trust import Evidence
 from CTInvarianceLib.volumes import Place, Region
 
 FIRST, COUNT, N, SEED = 1, 2, 3, 5
@@ -51,15 +54,28 @@ def hu(tiny_source):
     return (np.stack([np.roll(image, 5 * k, axis=1) for k in range(4)]) + noise).astype(np.float32)
 
 
+@pytest.fixture(scope="module")
+def quiet(hu):
+    """Their full-dose partner."""
+    return (hu + np.random.default_rng(1).normal(0, 30, hu.shape)).astype(np.float32)
+
+
+@pytest.fixture(params=["spatial", "complete"])
+def folder_of_models(request):
+    return request.getfixturevalue(f"tiny_{request.param}_models")
+
+
 @pytest.fixture
-def sample(tiny_spatial_models, hu, tmp_path):
+def sample(folder_of_models, hu, quiet, tmp_path):
     """Samples the slab's region through the command line; the volume and the folder."""
 
     def run(name, *options, place="straight"):
         volume = cti.CTVolume(hu, affines()[place])
         cti.write_volume(volume, tmp_path / "volume.nrrd")
+        cti.write_volume(cti.CTVolume(quiet, affines()[place]), tmp_path / "full.nrrd")
         arguments = (
-            "sample", tmp_path / "volume.nrrd", "--models", tiny_spatial_models, "--denoiser", "chen", "--layer", 5,
+            "sample", tmp_path / "volume.nrrd", "--full-dose", tmp_path / "full.nrrd",
+            "--models", folder_of_models, "--denoiser", "chen", "--layer", 1,
             "--slice", FIRST, "--slices", COUNT, "-n", N, "--seed", SEED, "--out", tmp_path / name,
         )  # fmt: skip
         assert main([str(a) for a in (*arguments, *(options or ("--size", 30, 38, "--center", 25, 40)))]) == 0
@@ -68,6 +84,7 @@ def sample(tiny_spatial_models, hu, tmp_path):
     return run
 
 
+@pytest.mark.parametrize("folder_of_models", ["spatial"], indirect=True)
 @pytest.mark.parametrize("place", affines())
 def test_every_voxel_lies_where_it_lay(sample, place):
     volume, folder = sample("out", place=place)
@@ -84,25 +101,35 @@ def test_every_voxel_lies_where_it_lay(sample, place):
     assert np.abs(cti.CTVolume(data[0], matrix).position(i, j, k) - expected).max() < 1e-6
 
 
-def test_every_slice_has_the_samples_that_it_has_alone(sample, tiny_spatial_models):
+def test_every_slice_has_the_samples_that_it_has_alone(sample, folder_of_models, quiet):
     volume, folder = sample("out")
-    models = cti.Models.load(tiny_spatial_models)
+    models = cti.Models.load(folder_of_models)
     data, _ = nrrd.read(str(folder / "samples.seq.nrrd"), index_order="C")
     mean, std = (cti.read_volume(folder / name).hu for name in ("mean.nrrd", "std.nrrd"))
     found = json.loads((folder / "table.json").read_text())
     assert found["region"] == {"slices": [1, 3], "rows": [10, 40], "columns": [21, 59]}
     assert (found["slice"], found["center"], found["n"], found["seed"]) == (FIRST, [25, 40], N, SEED)
     for k in range(COUNT):
-        alone = models.sample(volume.hu[FIRST + k], "chen", "5", n=N, seed=SEED + k, region=REGION)
+        alone = models.sample(
+            volume.hu[FIRST + k],
+            "chen",
+            "1",
+            n=N,
+            seed=SEED + k,
+            full_dose_hu=quiet[FIRST + k],
+            region=REGION,
+        )
         np.testing.assert_allclose(data[:, k], alone.images, atol=0.05)
         np.testing.assert_allclose(mean[k], alone.mean, atol=0.05)
         np.testing.assert_allclose(std[k], alone.std, atol=0.05)
         row, expected = found["slices"][k], table([alone], denoiser="chen")
         assert (row["slice"], row["seed"]) == (FIRST + k, SEED + k)
-        for group in ("consistency", "hu"):
+        assert row["invariance"]["noise_from"] == "partner"
+        for group in ("invariance", "consistency", "hu"):
             assert row[group].keys() == expected[group].keys()
             for name, value in expected[group].items():
-                assert row[group][name] == pytest.approx(value, rel=1e-3, abs=1e-3), name
+                near = value if isinstance(value, str) else pytest.approx(value, rel=1e-3, abs=1e-3)
+                assert row[group][name] == near, name
 
 
 @pytest.mark.parametrize("options", [("--whole",), ("--size", 30, 38, "--center", 25, 40)], ids=str)
@@ -126,19 +153,32 @@ def test_tiles_change_no_number(sample, options):
 
 
 def test_a_slab_of_patches_with_a_vector_embedding(tiny_models, hu, tmp_path):
-    volume = cti.CTVolume(hu, affines()["oblique"])
+    square = affines()["oblique"]
+    square[:, 1] *= 0.8828125 / 1.03
+    volume = cti.CTVolume(hu, square)
     cti.write_volume(volume, tmp_path / "volume.nrrd")
     arguments = (
-        "sample", tmp_path / "volume.nrrd", "--models", tiny_models, "--denoiser", "chen", "--layer", 5,
+        "sample", tmp_path / "volume.nrrd", "--models", tiny_models, "--denoiser", "chen", "--layer", 1,
         "--slices", 4, "-n", N, "--out", tmp_path / "out",
     )  # fmt: skip
     assert main([str(a) for a in arguments]) == 0
     mean = cti.read_volume(tmp_path / "out" / "mean.nrrd")
     models = cti.Models.load(tiny_models)
+    noise = scan_noise(volume)[:, 16:48, 16:48]
     for k in range(4):
-        alone = models.sample(hu[k, 16:48, 16:48], "chen", "5", n=N, seed=k)
+        alone = models.sample(hu[k, 16:48, 16:48], "chen", "1", n=N, seed=k, noise_hu=noise[k])
         np.testing.assert_allclose(mean.hu[k], alone.mean, atol=0.05)
     np.testing.assert_allclose(mean.position(3, 2, 1), volume.position(19, 18, 1), atol=1e-6)
+
+
+@pytest.mark.xfail(strict=True, reason="noise that cannot be simulated is not read from the image")
+def test_pixels_that_are_not_square_are_sampled_without_a_partner(tiny_models, hu, tmp_path):
+    cti.write_volume(cti.CTVolume(hu, affines()["straight"]), tmp_path / "volume.nrrd")
+    arguments = (
+        "sample", tmp_path / "volume.nrrd", "--models", tiny_models, "--denoiser", "chen", "--layer", 1,
+        "-n", N, "--out", tmp_path / "out",
+    )  # fmt: skip
+    assert main([str(a) for a in arguments]) == 0
 
 
 # Places
@@ -173,12 +213,61 @@ def test_slabs_outside_are_an_error(hu, slices):
 # The files and the picture
 
 
-def drawn(shape: tuple[int, int], n: int = 3, seed: int = 0, value: float | None = None) -> Samples:
+def drawn(
+    shape: tuple[int, int], n: int = 3, seed: int = 0, value: float | None = None, domain: str = "low"
+) -> Samples:
     images = np.random.default_rng(seed).normal(40, 20, (n, *shape)).astype(np.float32)
     if value is not None:
         images[:] = value
-    r = np.linspace(0, 0.1, n)
-    return Samples(*[images[0]] * 4, images, images, images, r, 1.0, 9.0, "8", "low", seed)
+    changes = np.linspace(3, 5, n)
+    evidence = Evidence(changes / 5, changes, changes, changes * 2, changes * 4, 0.3, 0.4, 0.5, 1.5, 0.25)
+    return Samples(
+        patch=images[0], denoised=images[0], target=images[0], embedded=images[0], images=images,
+        invariances=images, latents=images, tolerance=0.5, tolerance_hu=2.5, epsilon=0.01, noise_hu=20.0,
+        noise_from="partner", closed_form=6.0, moved=np.full(n, 2.0), proposed_spread=7.0,
+        proposed_misfit=np.full(n, 1.3), evidence=evidence, consistency=np.linspace(0, 0.1, n), floor=1.0,
+        ceiling=9.0, corrected=True, layer="8", domain=domain, seed=seed,
+    )  # fmt: skip
+
+
+def test_the_numbers_of_a_draw_are_its_own():
+    """docs/method.md, "Numbers that go with every draw"."""
+    samples = drawn((8, 8))
+    found = table([samples], denoiser="chen", slice=4)
+    assert (found["denoiser"], found["layer"], found["domain"], found["slice"]) == ("chen", "8", "low", 4)
+    assert found["invariance"] == {
+        "tolerance": 0.5, "tolerance_hu": 2.5, "epsilon": 0.01, "noise_hu": 20.0, "noise_from": "partner",
+        "closed_form": 6.0, "spread": samples.spread, "proposed_spread": 7.0, "moved_mean": 2.0, "moved_max": 2.0,
+        "proposed_misfit": pytest.approx(1.3), "misfit_mean": pytest.approx(0.8), "misfit_max": pytest.approx(1.0),
+        "change_rms": pytest.approx((50 / 3) ** 0.5), "change_95": pytest.approx(8.0), "change_max": pytest.approx(20),
+        "arrives": 1.5, "noise_arrives": pytest.approx(0.25 * samples.spread), "passes": 0.3, "noise_passes": 0.4,
+        "displaced_passes": 0.5, "visibility": pytest.approx(0.75),
+    }  # fmt: skip
+    json.dumps(found, allow_nan=False)
+    sentence = summary([samples])
+    for words in (
+        "0.5 rescans (2.5 HU",
+        f"differ by {samples.spread:.1f} HU",
+        "V = 0.75",
+        "from the partner",
+    ):
+        assert words in sentence, words
+
+
+def test_of_full_dose_no_misfit_is_told():
+    samples = drawn((8, 8), domain="full")
+    found = table([samples], denoiser="chen")["invariance"]
+    assert [found[name] for name in ("misfit_mean", "misfit_max", "proposed_misfit")] == [None] * 3
+    assert summary([samples]) == (
+        f"full-dose images that may be behind this one differ by {samples.spread:.1f} HU"
+    )
+
+
+def test_proposals_are_told_without_evidence():
+    proposals = dataclasses.replace(drawn((8, 8)), evidence=None, corrected=False)
+    found = table([proposals], denoiser="chen")["invariance"]
+    assert found["spread"] == proposals.spread
+    assert "misfit_mean" not in found
 
 
 def test_nothing_is_copied_together_to_be_written(tmp_path):

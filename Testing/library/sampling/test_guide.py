@@ -25,7 +25,7 @@ def guided(kind, guide="chen", **denoisers):
     return dataclasses.replace(config, embedding=dataclasses.replace(config.embedding, guide=guide))
 
 
-@pytest.fixture(scope="module", params=tiny.KINDS)
+@pytest.fixture(scope="module", params=tiny.CODED)
 def models(request, tiny_source, tmp_path_factory):
     out, events = tmp_path_factory.mktemp("guided") / "run", []
     trained = cti.train(guided(request.param), tiny_source, out, on_event=events.append)
@@ -41,12 +41,13 @@ def patch(tiny_source):
 
 @pytest.mark.parametrize("domain", ["low", "full"])
 def test_samples_are_decoded_with_the_denoised_image(models, patch, domain):
-    samples = models.sample(patch, "chen", "5", n=4, domain=domain)
+    question = Question("chen", "5", 4, domain)
+    (proposals,), (samples,) = tiny.drawn(models, patch[None], question)
     assert samples.images.shape == (4, 32, 32)
     assert np.isfinite(samples.images).all()
     embedding = models.embedding(domain)
     decoded = embedding.decode(samples.latents, samples.denoised)
-    assert_same(decoded, samples.images)
+    assert_same(decoded, proposals.images)
     others = embedding.decode(samples.latents, samples.denoised + 200)
     assert np.abs(decoded - others).max() > 0.1
     embedded = embedding.decode(embedding.encode(samples.target).mean, samples.denoised)
@@ -79,14 +80,17 @@ def test_a_saved_set_is_guided_when_it_is_opened_again(models, patch):
 @pytest.mark.parametrize("models", ["spatial"], indirect=True)
 def test_tiles_regions_and_slabs_see_their_own_guide(models):
     slices = np.random.default_rng(0).normal(0, 200, (2, 75, 62)).astype(np.float32)
-    at_once = models.sample_slab(slices, Question("chen", "5", n=3))
-    tiled = models.sample_slab(slices, Question("chen", "5", n=3, tile=16))
+
+    def proposals(slices, seed=0, tile=None, n=3, **options):
+        return tiny.drawn(models, slices, Question("chen", "5", n, seed=seed, tile=tile), **options)[0]
+
+    at_once, tiled = proposals(slices), proposals(slices, tile=16)
     region = Region(20, 13, 31, 27)
     for k in range(2):
         assert_same(tiled[k].images, at_once[k].images)
-        alone = models.sample(slices[k], "chen", "5", n=3, seed=k)
+        (alone,) = proposals(slices[k : k + 1], seed=k)
         assert_same(alone.images, at_once[k].images)
-        part = models.sample(slices[k], "chen", "5", n=2, region=region)
+        (part,) = proposals(slices[k : k + 1], n=2, region=region)
         seen = region.of(torch.from_numpy(at_once[k].denoised)).numpy()
         assert_same(part.denoised, seen)
         # The latent's grid reaches beyond the region, where the guide is continued.
@@ -111,12 +115,18 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("kind", tiny.KINDS)
+@pytest.mark.parametrize("kind", tiny.CODED)
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_cannot_guide_is_refused_before_anything_is_written(kind, case, tiny_source, tmp_path):
     (guide, denoisers), message = REFUSED[case]
     with pytest.raises(ConfigError, match=message):
         cti.train(guided(kind, guide, **denoisers), tiny_source, tmp_path / "run", on_event=lambda e: None)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_complete_embedding_needs_no_guide(tiny_source, tmp_path):
+    with pytest.raises(ConfigError, match="a complete embedding needs no guide: embedding, guide"):
+        cti.train(guided("complete"), tiny_source, tmp_path / "run", on_event=lambda e: None)
     assert not (tmp_path / "run").exists()
 
 

@@ -197,11 +197,6 @@ REFUSED = {
         ConfigError,
         "a flow of 2 levels. Take a multiple of 16 pixels, or fewer levels",
     ),
-    "guide of a complete embedding": (
-        {"embedding": {"kind": "complete", "patch_size": 32, "guide": "chen"}},
-        ConfigError,
-        "a complete embedding needs no guide: embedding, guide. Leave the guide away",
-    ),
     "unknown patient": ({"data": {"validation_patients": ["Q"]}}, DataError, "no patient Q to keep apart"),
     "no such layer": (
         {"denoisers": {"c": {"architecture": "chen", "layers": ["2"]}}},

@@ -225,37 +225,87 @@ def test_denoise_is_the_librarys(panel, tiny_models, arrays, tmp_path, kind):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["in.npy", out.name]
 
 
-@pytest.mark.parametrize(("kind", "domain"), [("vector", "low"), ("spatial", "low"), ("spatial", "full")])
+@pytest.mark.parametrize(
+    ("kind", "domain"),
+    [("vector", "low"), ("spatial", "low"), ("spatial", "full"), ("complete", "low"), ("complete", "full")],
+)
 def test_sample_is_the_librarys(panel, kind, domain, arrays, tmp_path, request):
-    folder = request.getfixturevalue("tiny_models" if kind == "vector" else "tiny_spatial_models")
+    folder = request.getfixturevalue("tiny_models" if kind == "vector" else f"tiny_{kind}_models")
     (low_file, low), (full_file, full) = arrays["low"], arrays["full"]
+    out = tmp_path / "out"
     events = panel.ask(
-        command="sample", models=str(folder), denoiser="chen", layer="5", domain=domain, n=7, seed=3, tile=None,
-        volume=str(low_file), region=[9, 20, 32, 32], full_dose=str(full_file), out=str(tmp_path / "out"),
+        command="sample", models=str(folder), denoiser="chen", layer="1", domain=domain, n=7, seed=3, tile=None,
+        tolerance=0.7, volume=str(low_file), region=[9, 20, 32, 32], full_dose=str(full_file), out=str(out),
     )  # fmt: skip
     if kind == "vector":
         seen, seen_full, region = low.hu[:, 9:41, 20:52], full.hu[:, 9:41, 20:52], None
     else:
         seen, seen_full, region = low.hu, full.hu, Region(9, 20, 32, 32)
-    expected = cti.Models.load(folder).sample_slab(
-        seen, Question("chen", "5", 7, domain, 3), region=region, full_dose_hu=seen_full
-    )
-    found = {path.stem: np.load(path) for path in (tmp_path / "out").glob("*.npy")}
-    assert found.pop("samples").shape == (7, 3, 32, 32)
+    proposals, expected = tiny.drawn(
+        cti.Models.load(folder), seen, Question("chen", "1", 7, domain, 3, 0.7), region=region,
+        full_dose_hu=seen_full,
+    )  # fmt: skip
+    result = events[-1]
+    check_arrays(out, proposals)
+    assert result["out"] == str(out / "corrected" if domain == "low" else out)
+    check_arrays(Path(result["out"]), expected)
+    assert (out / "corrected").exists() == (domain == "low"), "of full dose nothing is corrected"
+    slices = result["table"]["slices"]
+    assert [row["seed"] for row in slices] == [3, 4, 5]
+    for row, samples in zip(slices, expected, strict=True):
+        np.testing.assert_allclose(row["consistency"]["of_every_sample"], samples.consistency, atol=1e-4)
+        assert row["consistency"]["floor"] == pytest.approx(samples.floor, rel=1e-4)
+        assert row["consistency"]["ceiling"] == pytest.approx(samples.ceiling, rel=1e-4)
+        found = row["invariance"]
+        assert (found["tolerance"], found["noise_from"]) == (0.7, "partner")
+        assert found["tolerance_hu"] == pytest.approx(samples.tolerance_hu, rel=1e-4)
+        assert found["visibility"] == pytest.approx(samples.visibility, rel=1e-3)
+        assert found["spread"] == pytest.approx(samples.spread, rel=1e-3)
+        if domain == "low":
+            assert found["misfit_max"] == pytest.approx(samples.misfit.max(), rel=1e-3)
+            assert found["moved_mean"] == pytest.approx(samples.moved.mean(), rel=1e-3, abs=1e-3)
+        else:
+            assert found["misfit_max"] is None
+    ready = [e for e in events if "ready" in e]
+    assert [e["ready"] for e in ready] == [{"out": str(out)}]
+    check_progress(events)
+
+
+def check_arrays(folder, slab):
+    """What lies in a folder is the samples' own."""
+    found = {path.stem: np.load(path) for path in folder.glob("*.npy")}
+    samples = found.pop("samples")
+    assert samples.shape == (7, 3, 32, 32)
     assert set(found) == {"mean", "std", "denoised", "embedded", "target", "patch"}
     for name, array in found.items():
         assert array.dtype == np.float32
-        assert_same(array, [getattr(s, name) for s in expected])
-    samples = np.load(tmp_path / "out/samples.npy").swapaxes(0, 1)
-    assert_same(samples, [s.images for s in expected])
-    result = events[-1]
-    np.testing.assert_allclose(result["consistency"], [s.consistency for s in expected], atol=1e-4)
-    np.testing.assert_allclose(result["floor"], [s.floor for s in expected], rtol=1e-4)
-    np.testing.assert_allclose(result["ceiling"], [s.ceiling for s in expected], rtol=1e-4)
-    assert result["table"]["slices"][1]["seed"] == 4
-    ready = [e for e in events if "ready" in e]
-    assert [e["ready"] for e in ready] == [{"out": result["out"]}]
-    check_progress(events)
+        assert_same(array, [getattr(s, name) for s in slab])
+    assert_same(samples.swapaxes(0, 1), [s.images for s in slab])
+
+
+@pytest.mark.parametrize(
+    ("affine", "source"),
+    [
+        ([], "image"),
+        (np.eye(4).tolist(), "simulation"),
+        pytest.param(
+            np.diag([6.0, 6, 6, 1]).tolist(),
+            "image",
+            marks=pytest.mark.xfail(
+                strict=True, reason="noise that the simulation cannot explain is not read from the image"
+            ),
+        ),
+    ],
+)
+def test_without_a_partner_the_noise_is_simulated_or_read(
+    panel, tiny_complete_models, arrays, tmp_path, affine, source
+):
+    """In the phantom's own 6 mm there is more of it than the simulation explains; in 1 mm there is not."""
+    result = panel.result(
+        command="sample", models=str(tiny_complete_models), denoiser="chen", layer="5", n=2,
+        volume=str(arrays["low"][0]), affine=affine, out=str(tmp_path / "out"),
+    )  # fmt: skip
+    assert {row["invariance"]["noise_from"] for row in result["table"]["slices"]} == {source}
 
 
 def check_progress(events, end=1):
@@ -347,6 +397,8 @@ def test_progress_comes_at_most_ten_times_a_second(panel, long):
         ({"layer": 5}, "5 is not a str: command sample, layer"),
         ({"domain": "medium"}, "'medium' is not possible"),
         ({"n": 0}, "0 samples cannot be drawn"),
+        ({"tolerance": 0}, "a tolerance of 0 rescans is outside"),
+        ({"tolerance": "wide"}, "'wide' is not a float"),
         ({"region": [40, 40, 32, 32]}, "is not inside an image of 64×64"),
         ({"region": [1, 2]}, "a region is top, left, height, width"),
         ({"region": None}, "these models were trained on 32×32 pixels"),
