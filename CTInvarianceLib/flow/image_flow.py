@@ -26,16 +26,13 @@ class Seen:
         estimate: x̂, (N, 1, H, W), the most probable image for Gaussian noise around `start`.
         start: Ψ(z), (N, 1, H, W), or a constant where z alone does not determine it.
         epsilon: ε, (N,), in the units of z per pixel.
+        noise: (N, RINGS), the power of the image's own noise: every scanner, kernel and dose has another.
     """
 
     estimate: Tensor
     start: Tensor
     epsilon: Tensor
-
-    def split(self, count: int) -> list[Seen]:
-        """Parts of `count` images."""
-        parts = (tensor.split(count) for tensor in (self.estimate, self.start, self.epsilon))
-        return [Seen(*each) for each in zip(*parts, strict=True)]
+    noise: Tensor
 
 
 class ImageFlow(nn.Module):
@@ -49,6 +46,8 @@ class ImageFlow(nn.Module):
     the full-dose domain there is no closed form: B, which leaves out the noise that only the low dose has, and C are
     measured.
 
+    S is the power of the image's own noise times a share for every frequency: of what Ψ(z) lacks.
+
     x̂ is all that z says, to first order: a sufficient statistic of z ± ε for linear Φ and Gaussian noise, an image
     whatever the layer's channels are. So scaling Φ or copying it into more channels changes nothing.
 
@@ -58,7 +57,7 @@ class ImageFlow(nn.Module):
         posterior: whether x′ is the image that was seen, so that C has its closed form: the low-dose domain.
     """
 
-    noise: Tensor
+    share: Tensor
     gain: Tensor
     knots: Tensor
     follow: Tensor
@@ -68,7 +67,7 @@ class ImageFlow(nn.Module):
     def __init__(self, flow: ConvolutionalFlow, *, factor: int = 4, posterior: bool = True) -> None:
         super().__init__()
         self.flow, self.factor, self.posterior = flow, factor, posterior
-        self.register_buffer("noise", torch.ones(RINGS))
+        self.register_buffer("share", torch.ones(RINGS))
         self.register_buffer("gain", torch.ones(RINGS))
         self.register_buffer("knots", torch.linspace(-1, 1, _KNOTS))
         self.register_buffer("follow", torch.ones(_KNOTS, RINGS, 2))
@@ -85,9 +84,10 @@ class ImageFlow(nn.Module):
         """Number of condition maps for cells of factor × factor pixels."""
         return 2 * factor**2 + 1
 
-    def planes(self, rows: int, columns: int) -> tuple[Tensor, Tensor]:
-        """S and G² at the frequencies of `rfft2`."""
-        return Spectrum(self.noise).on(rows, columns), Spectrum(self.gain).on(rows, columns)
+    def planes(self, noise: Tensor, rows: int, columns: int) -> tuple[Tensor, Tensor]:
+        """S (N, 1, rows, columns // 2 + 1) of images with that noise (N, RINGS), and G², at `rfft2`'s frequencies."""
+        own = Spectrum(noise * self.share).on(rows, columns)[:, None]
+        return own, Spectrum(self.gain).on(rows, columns)
 
     def condition(self, seen: Seen) -> Tensor:
         """(N, 2 f² + 1, h, w): what decides how far x′ may lie from its mean.
@@ -203,9 +203,9 @@ class ImageFlow(nn.Module):
         return values[above - 1] * (1 - share) + values[above] * share
 
     def _closed_form(self, seen: Seen) -> Tensor:
-        noise, gain = self.planes(*seen.start.shape[2:])
+        noise, gain = self.planes(seen.noise, *seen.start.shape[2:])
         if not self.posterior:
-            return noise.expand(len(seen.epsilon), 1, -1, -1)
+            return noise
         return 1 / (gain / seen.epsilon.square()[:, None, None, None] + 1 / noise)
 
 

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from ..base import Progress, part, unheard
 from ..denoisers import Linearizer, View
 from ..flow import ImageFlow, Seen
-from ..tensors import batch_size, mirrored, round_up
-from ..tolerance import LocalLayer, Metric, Start, most_probable, start_of
+from ..tensors import batch_size, mirrored, round_up, smoothed
+from ..tolerance import LocalLayer, Metric, Noise, Start, most_probable, start_of
 from ..volumes import Region
 from .tiling import by_tiles
 
@@ -55,6 +55,7 @@ def draw_images(
     flow: ImageFlow,
     region: Region,
     epsilon: float,
+    noise: Noise,
     *,
     n: int,
     seed: int,
@@ -71,6 +72,7 @@ def draw_images(
         flow: of the layer.
         region: in the slice.
         epsilon: in the units of z per pixel.
+        noise: of the image.
         n: number of samples.
         seed: of v.
         tile: sides of tiles, pixels, that the flow is worked off in; None: all at once, with the same result.
@@ -80,7 +82,7 @@ def draw_images(
         (n, 1, H, W), and v (n, f², h, w).
     """
     generator = torch.Generator().manual_seed(seed)
-    seen = _look(whole, flow, region, epsilon, generator, part(progress, 0, _ESTIMATE_SHARE))
+    seen = _look(whole, flow, region, epsilon, noise, generator, part(progress, 0, _ESTIMATE_SHARE))
     period, rows, columns = flow.period, region.height, region.width
     height, width = round_up(rows, period) + period, round_up(columns, period) + period
     cells = (flow.factor**2, height // flow.factor, width // flow.factor)
@@ -97,7 +99,9 @@ def draw_images(
             Region(down, right, height, width),
             Region(period - down, period - right, rows, columns),
         )
-        here, blurred = (Seen(window.of(each.estimate), window.of(each.start), each.epsilon) for each in seen)
+        here, blurred = (
+            Seen(window.of(each.estimate), window.of(each.start), each.epsilon, each.noise) for each in seen
+        )
         h = flow.condition(blurred)
         for these in of_shift.split(at_once):
             images[these] = inner.of(flow.unwhitened(_inverse(flow, v[these], h, tile), here))
@@ -111,6 +115,7 @@ def _look(
     flow: ImageFlow,
     region: Region,
     epsilon: float,
+    noise: Noise,
     generator: torch.Generator,
     progress: Progress,
 ) -> tuple[Seen, Seen]:
@@ -134,13 +139,13 @@ def _look(
     )
     z = whole.linearizer.value(layer.view.window)
     noisy = z + epsilon * torch.randn(z.shape, generator=generator).to(z)
-    epsilons = z.new_tensor(epsilon).reshape(1)
+    epsilons, power = z.new_tensor(epsilon).reshape(1), smoothed(noise.spectrum.power)[None]
     seen = []
     for number, each in enumerate((z, noisy)):
         start = layer.view.inner.of(whole.start(each))
         estimate = most_probable(
             layer,
-            Metric(*flow.planes(*start.shape[2:])),
+            Metric(*flow.planes(power, *start.shape[2:])),
             start=start,
             prior=start,
             wanted=layer.view.cut(each),
@@ -148,7 +153,7 @@ def _look(
             progress=part(progress, number / 2, (number + 1) / 2),
         )
         estimate, start = (mirrored(maps, *outside) for maps in (estimate, start))
-        seen.append(Seen(estimate, start, epsilons))
+        seen.append(Seen(estimate, start, epsilons, power))
     return seen[0], seen[1]
 
 

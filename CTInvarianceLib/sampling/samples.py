@@ -290,6 +290,7 @@ def _drawn(
                 trained.flow,
                 region,
                 each.epsilon,
+                each.noise,
                 n=n,
                 seed=seed + k,
                 tile=question.tile,

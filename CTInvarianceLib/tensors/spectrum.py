@@ -63,6 +63,13 @@ def ring_means(plane: Tensor, columns: int) -> Tensor:
     return means
 
 
+def smoothed(rings: Tensor) -> Tensor:
+    """Power (…, RINGS) whose neighbouring rings are averaged, in the logarithm; the first has too few frequencies."""
+    logs = rings.clamp_min(1e-30).log()
+    logs = torch.cat((logs[..., 1:2], logs[..., 1:2], logs[..., 1:], logs[..., -1:]), dim=-1)
+    return ((logs[..., :-2] + 2 * logs[..., 1:-1] + logs[..., 2:]) / 4).exp()
+
+
 def on_plane(rings: Tensor, rows: int, columns: int) -> Tensor:
     """(…, rows, columns // 2 + 1): values (…, RINGS), interpolated linearly between the rings."""
     below, share = _rings(rows, columns, rings)

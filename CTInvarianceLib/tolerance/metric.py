@@ -16,7 +16,7 @@ _LEAST_GAIN = 1e-8
 
 @dataclass(frozen=True)
 class Metric:
-    """A stationary approximation, diagonal under the Fourier transform; (H, W // 2 + 1) each.
+    """A stationary approximation, diagonal under the Fourier transform; (H, W // 2 + 1), or (n, 1, …) of several.
 
     Attributes:
         noise: S, the power of likely differences: Σ = F* S F.

@@ -14,7 +14,7 @@ from ..config import FlowConfig
 from ..denoisers import Linearizer, View, reach
 from ..flow import ImageFlow, Seen
 from ..models import build_flow
-from ..tensors import Spectrum, batch_size, filtered, ring_means
+from ..tensors import Spectrum, batch_size, filtered, power_of, ring_means, smoothed
 from ..tolerance import LocalLayer, Metric, measure_gain, most_probable, start_of, unit_of
 from ..volumes import Region
 from .run import Run, stage_seed
@@ -32,11 +32,19 @@ class PatchPool:
         low_dose: (P, 1, H, W), what the denoiser sees, with a margin.
         full_dose: likewise.
         inner: the patches without the margin.
+        strengths: (P,), what the noise that only the low dose has was multiplied with.
     """
 
     low_dose: Tensor
     full_dose: Tensor
     inner: Region
+    strengths: Tensor
+
+    def noise(self, dose: float) -> Tensor:
+        """(P, RINGS): power of every low-dose patch's noise, that of its full dose included."""
+        power = power_of(self.inner.of(self.low_dose - self.full_dose))[:, 0]
+        of_full = dose / (1 - dose) / self.strengths.square()[:, None]
+        return smoothed(ring_means(power, self.inner.width)) * (1 + of_full)
 
     def domain(self, domain: str) -> Tensor:
         """The patches of "low" or "full" without the margin."""
@@ -49,12 +57,12 @@ class SeenLayer:
 
     Attributes:
         seen: x̂, Ψ(z ± ε) and ε.
-        noise: (RINGS,), power of what x′ may differ from Ψ(z) by.
+        share: (RINGS,), power of what x′ may differ from Ψ(z) by, over that of its noise.
         gain: (RINGS,), G².
     """
 
     seen: Seen
-    noise: Tensor
+    share: Tensor
     gain: Tensor
 
 
@@ -68,12 +76,14 @@ def draw_pool(run: Run, denoisers: dict[str, nn.Module]) -> PatchPool:
         each.cpu() for each in run.patches.draw(run.config.flow.patches, size + 2 * margin, seed=seed)
     )
     generator = torch.Generator().manual_seed(run.config.seed)
-    inserted = _even_in_log(len(low), config.noises, generator)[:, None, None, None] * (low - full)
+    strengths = _even_in_log(len(low), config.noises, generator)
+    inserted = strengths[:, None, None, None] * (low - full)
     kernel = _kernels(_even_in_log(len(low), config.kernels, generator), *low.shape[2:])
     low, full = filtered(full + inserted, kernel), filtered(full, kernel)
     edge = min(margin, _KERNEL_REACH)
     kept = Region(edge, edge, size + 2 * (margin - edge), size + 2 * (margin - edge))
-    return PatchPool(kept.of(low), kept.of(full), Region(margin - edge, margin - edge, size, size))
+    inner = Region(margin - edge, margin - edge, size, size)
+    return PatchPool(kept.of(low), kept.of(full), inner, strengths)
 
 
 def _even_in_log(count: int, limits: tuple[float, float], generator: torch.Generator) -> Tensor:
@@ -132,10 +142,13 @@ def see_layer(
         z = z + epsilon[:, None, None, None] * torch.randn(z.shape, generator=generator).to(z)
         looks.append((low, z, epsilon, pool.inner.of(start(z))))
         progress(0.2 * len(looks) / len(batches))
-    noise = Spectrum.of(torch.cat([pool.inner.of(low) - begun for low, _, _, begun in looks]))
-    metric, estimates = Metric(noise.on(size, size), gain), []
-    for low, z, epsilon, begun in looks:
+    noise = pool.noise(dose).to(device)
+    missing = torch.cat([pool.inner.of(low) - begun for low, _, _, begun in looks])
+    share = Spectrum.of(missing).power / noise.mean(0).clamp_min(1e-30)
+    estimates: list[Tensor] = []
+    for rows, (low, z, epsilon, begun) in zip(batches, looks, strict=True):
         layer_here = local(low)
+        metric = Metric(Spectrum(noise[rows] * share).on(size, size)[:, None], gain)
         estimates.append(
             most_probable(
                 layer_here,
@@ -150,9 +163,10 @@ def see_layer(
     seen = Seen(
         torch.cat(estimates),
         torch.cat([begun for *_, begun in looks]),
-        torch.cat([e for _, _, e, _ in looks]),
+        torch.cat([epsilon for _, _, epsilon, _ in looks]),
+        noise,
     )
-    return SeenLayer(seen, noise.power, ring_means(gain, size))
+    return SeenLayer(seen, share, ring_means(gain, size))
 
 
 def _one_rescan(linearizer: Linearizer, inner: Region, low: Tensor, full: Tensor, dose: float) -> Tensor:
@@ -187,7 +201,7 @@ def fit_image_flow(
         The variance of the whitened images, about 1, and the loss of every step.
     """
     with torch.no_grad():
-        flow.noise.copy_(look.noise)
+        flow.share.copy_(look.share)
         flow.gain.copy_(look.gain)
         flow.fit_linear(images, look.seen)
         cells, conditions = _in_all_positions(flow, flow.whitened(images, look.seen), look.seen)
@@ -221,7 +235,9 @@ def _in_all_positions(flow: ImageFlow, whitened: Tensor, seen: Seen) -> tuple[Te
             return turned.flip(-1) if number >= 4 else turned
 
         cells.append(flow.cells(placed(whitened)))
-        conditions.append(flow.condition(Seen(placed(seen.estimate), placed(seen.start), seen.epsilon)))
+        conditions.append(
+            flow.condition(Seen(placed(seen.estimate), placed(seen.start), seen.epsilon, seen.noise))
+        )
     return torch.cat(cells), torch.cat(conditions)
 
 
