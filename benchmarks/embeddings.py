@@ -52,7 +52,10 @@ VECTOR = {
     "kind": "vector", "width": 32, "batch_size": 32, "learning_rate": 1e-3, "reconstruction_weight": 10.0,
     "principal_patches": 3000,
 }  # fmt: skip
-GRID_FLOW = dataclasses.asdict(preset("quick").flow)
+GRID_FLOW = {
+    **dataclasses.asdict(preset("quick").flow), "patches": 384, "blocks": 4, "steps": 120, "batch_size": 8,
+    "learning_rate": 5e-3,
+}  # fmt: skip
 VECTOR_FLOW = {
     "patches": 1536, "components": 32, "regressed": 16, "condition_dim": 64, "condition_width": 16, "blocks": 6,
     "hidden": 192, "steps": 100, "batch_size": 128, "learning_rate": 1e-3,

@@ -1,6 +1,7 @@
 """Two independent roads to the same samples: the flow's, corrected, and corrected draws from a Gaussian without a flow.
 
-python benchmarks/roads.py MODELS LOW FULL [--denoiser chen --layer 5 --tolerance 0.5 --picture FILE.png --out FILE.json]
+python benchmarks/roads.py MODELS LOW FULL [--denoiser chen --layer 5 --tolerance 0.5 --picture FILE.png]
+    [--out FILE.json]
 
 LOW and FULL are volumes on one grid. The road without a flow starts from the full dose plus noise of the patch's own
 spectrum, and is exact where the layer is linear and the image Gaussian (docs/method.md). It needs the partner, and

@@ -28,6 +28,16 @@ ONE_BY_ONE = 25  # of the samples; the time of all of them is ten times as long
 TIMES = 4  # as many, to see that time grows as the samples do
 
 
+def spatial() -> Config:
+    """The quick preset as it would be with a spatial embedding."""
+    quick = preset("quick")
+    return dataclasses.replace(
+        quick,
+        embedding=dataclasses.replace(quick.embedding, kind="spatial"),
+        flow=dataclasses.replace(quick.flow, blocks=4),
+    )
+
+
 def vector() -> Config:
     """The quick preset as it would be with a vector embedding."""
     quick = preset("quick")
@@ -41,7 +51,7 @@ def vector() -> Config:
 def layer(config: Config, denoiser: str, name: str) -> TrainedLayer:
     """Networks of a preset's size; what they compute does not change how long they take."""
     network = build_denoiser(config.denoisers[denoiser])
-    flow = build_flow(config, network, name)
+    flow = build_flow(config, network, name, "low")
     with torch.no_grad():
         flow.stem.fit([torch.randn(4, flow.stem.channels, PATCH, PATCH)])
     unrelated = torch.zeros(1, 1, PATCH, PATCH)
@@ -68,7 +78,7 @@ def again(work: Callable[[], None], times: int) -> Callable[[], None]:
 
 def decoding(repeats: int) -> Ratio:
     """25 latents of 128×128 pixels; MONAI's network as in `embeddings.py`, with as many numbers."""
-    ours = build_embedding(preset("quick")).eval()
+    ours = build_embedding(spatial()).eval()
     theirs = AutoencoderKL(
         spatial_dims=2, in_channels=1, out_channels=1, latent_channels=8, channels=(32, 64, 64), num_res_blocks=1,
         attention_levels=(False,) * 3, with_encoder_nonlocal_attn=False, with_decoder_nonlocal_attn=False,
@@ -89,20 +99,20 @@ def main() -> None:
     torch.set_num_threads(THREADS)
     repeats, figures = arguments.repeats, {}
     for denoiser, name in (("chen", "1"), ("yang", "8")):
-        spatial, other = layer(preset("quick"), denoiser, name), layer(vector(), denoiser, name)
-        title, some = f"{denoiser}, layer {name}", drawing(spatial, PATCH, ONE_BY_ONE)
+        grid, other = layer(spatial(), denoiser, name), layer(vector(), denoiser, name)
+        title, some = f"{denoiser}, layer {name}", drawing(grid, PATCH, ONE_BY_ONE)
         figures[f"25 of a patch, {title}: at once, one by one"] = compare(
-            some, again(drawing(spatial, PATCH, 1), ONE_BY_ONE), repeats=repeats, warm_up=1
+            some, again(drawing(grid, PATCH, 1), ONE_BY_ONE), repeats=repeats, warm_up=1
         )
         figures[f"100 of a patch, {title}: at once, 4 times 25"] = compare(
-            drawing(spatial, PATCH, TIMES * ONE_BY_ONE), again(some, TIMES), repeats=repeats, warm_up=1
+            drawing(grid, PATCH, TIMES * ONE_BY_ONE), again(some, TIMES), repeats=repeats, warm_up=1
         )
         if not arguments.ratios:
             figures[f"250 of a patch, {title}: spatial, vector"] = compare(
-                drawing(spatial, PATCH, SAMPLES), drawing(other, PATCH, SAMPLES), repeats=repeats, warm_up=1
+                drawing(grid, PATCH, SAMPLES), drawing(other, PATCH, SAMPLES), repeats=repeats, warm_up=1
             )
         figures[f"one slice, {title}: whole, in tiles of 128"] = compare(
-            drawing(spatial, SLICE, 1), drawing(spatial, SLICE, 1, tile=PATCH), repeats=repeats, warm_up=1
+            drawing(grid, SLICE, 1), drawing(grid, SLICE, 1, tile=PATCH), repeats=repeats, warm_up=1
         )
     figures["25 patches decoded: ours, MONAI's"] = decoding(repeats)
     print(f"{THREADS} threads; patches of {PATCH}×{PATCH}, slices of {SLICE}×{SLICE}")

@@ -7,7 +7,15 @@ import json
 import pytest
 
 from CTInvarianceLib.base import ConfigError
-from CTInvarianceLib.config import PRESETS, Config, config_from_dict, preset, read_config
+from CTInvarianceLib.config import (
+    DEFAULT_TOLERANCE,
+    PRESETS,
+    Config,
+    Question,
+    config_from_dict,
+    preset,
+    read_config,
+)
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -29,6 +37,22 @@ def test_slides_and_reference_take_the_published_losses():
     assert slides.start == reference.start == "random"
 
 
+def test_quick_and_whatever_says_nothing_take_the_complete_embedding():
+    assert preset("quick").embedding.kind == Config().embedding.kind == "complete"
+    assert preset("slides").embedding.kind == preset("reference").embedding.kind == "vector"
+    least, most = Config().flow.tolerances
+    assert least < DEFAULT_TOLERANCE < most
+
+
+def test_a_question_says_which_samples_are_meant_and_tiles_do_not_change_them():
+    asked = Question("chen", "5", 7, "full", 3, 0.7, 64)
+    assert (asked.tolerance, asked.tile) == (0.7, 64)
+    assert Question("chen", "5").tolerance == DEFAULT_TOLERANCE
+    assert asked.to_dict() == {
+        "denoiser": "chen", "layer": "5", "domain": "full", "n": 7, "seed": 3, "tolerance": 0.7
+    }  # fmt: skip
+
+
 def test_a_file_changes_only_what_it_names(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text('seed = 5\n[embedding]\nsteps = 7\n[denoisers.chen]\nlayers = ["3"]\n')
@@ -45,6 +69,8 @@ def test_a_file_changes_only_what_it_names(tmp_path):
         ({"embedding": {"steps": "many"}}, "'many' is not a int: configuration, embedding, steps"),
         ({"embedding": {"steps": True}}, "True is not a int"),
         ({"embedding": 3}, "not a table of settings"),
+        ({"embedding": {"kind": "whole"}}, "'whole' is not possible"),
+        ({"flow": {"tolerances": ["none", 2]}}, "'none' is not a float"),
         ({"denoisers": {"mine": {}}}, "architecture is missing: configuration, denoisers, mine"),
         ({"denoisers": {"c": {"architecture": "chen", "loss": "l3"}}}, "'l3' is not possible"),
     ],
