@@ -10,6 +10,7 @@ from torch import Tensor
 
 RINGS = 33
 """Frequencies at which a spectrum is kept, from 0 to the corner of the frequency plane, √½ cycles per pixel."""
+_DEGREE = 5
 _FAINTEST = 1e-5  # of the greatest power: below it there is rounding
 
 
@@ -64,10 +65,14 @@ def ring_means(plane: Tensor, columns: int) -> Tensor:
 
 
 def smoothed(rings: Tensor) -> Tensor:
-    """Power (…, RINGS) whose neighbouring rings are averaged, in the logarithm; the first has too few frequencies."""
-    logs = rings.clamp_min(1e-30).log()
-    logs = torch.cat((logs[..., 1:2], logs[..., 1:2], logs[..., 1:], logs[..., -1:]), dim=-1)
-    return ((logs[..., :-2] + 2 * logs[..., 1:-1] + logs[..., 2:]) / 4).exp()
+    """Power (…, RINGS) without what is chance in it: the best polynomial of its logarithm, rings weighted by size."""
+    place = torch.linspace(-1, 1, RINGS, device=rings.device, dtype=torch.float64)
+    basis = torch.stack([torch.cos(k * torch.arccos(place)) for k in range(_DEGREE + 1)], dim=1)
+    weights = torch.arange(RINGS, device=rings.device).clamp_min(1).double().sqrt()[:, None]
+    floor = _FAINTEST * rings.amax(-1, keepdim=True).clamp_min(1e-25)
+    logs = rings.clamp_min(floor).log().double()
+    fitted = torch.linalg.lstsq(weights * basis, (weights * logs.reshape(-1, RINGS).T)).solution
+    return (basis @ fitted).T.reshape(rings.shape).exp().to(rings)
 
 
 def on_plane(rings: Tensor, rows: int, columns: int) -> Tensor:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.stats
 import torch
 from textures import Filter, blur, spectrum, texture
 
 from CTInvarianceLib.config import FlowConfig, Question
 from CTInvarianceLib.embedding import CompleteEmbedding
-from CTInvarianceLib.flow import ConvolutionalFlow, ImageFlow
+from CTInvarianceLib.flow import ConvolutionalFlow, ImageFlow, Seen
 from CTInvarianceLib.sampling import TrainedLayer, sample_invariances
 from CTInvarianceLib.tensors import (
     STD,
@@ -98,6 +99,7 @@ def test_variance_per_frequency_is_the_closed_forms(blurred, tau):
         assert samples.moved.mean() < samples.spread / 3
 
 
+@pytest.mark.slow
 def test_scaled_and_copied_layers_hide_the_same(blurred):
     spreads = {}
     for name, denoiser in {"1": Filter(), "7": Filter(scale=7.0), "8": Filter(copies=8)}.items():
@@ -117,6 +119,7 @@ def test_what_a_layer_deletes_comes_back(blurred):
     assert np.mean([samples.visibility for samples in slab]) < 0.5
 
 
+@pytest.mark.slow
 def test_wrong_flows_have_to_be_moved_far(blurred):
     right = np.mean([samples.moved.mean() for samples in drawn(blurred, 0.5)])
     for name, wrong in {
@@ -143,3 +146,45 @@ def test_the_latents_are_those_of_the_samples(blurred):
     (samples, *_) = drawn(blurred, 0.5, n=3)
     decoded = blurred.embedding.decode(torch.from_numpy(samples.latents)).detach()
     np.testing.assert_allclose(denormalize(decoded)[:, 0], samples.images, atol=0.02)
+
+
+def functionals(images: torch.Tensor) -> torch.Tensor:
+    """Twenty numbers of every image (N, 1, SIDE, SIDE): energies of bands in a piece, means, projections."""
+    generator = torch.Generator().manual_seed(11)
+    piece = images[..., 24:40, 24:40]
+    bands = ring_means(power_of(piece)[:, 0], 16)[:, 1:].unflatten(1, (8, 4)).mean(2)
+    quarters = torch.nn.functional.avg_pool2d(images, SIDE // 2).flatten(1)
+    patterns = torch.randn(8, SIDE * SIDE, generator=generator)
+    return torch.cat((bands, quarters, images.flatten(1) @ patterns.T), dim=1)
+
+
+@torch.inference_mode()
+def ranks(flow: ImageFlow, seen: Seen, images: torch.Tensor, n: int) -> torch.Tensor:
+    """Of every image's functionals among those of n samples of it, 0 … n, (N, 20)."""
+    truth, generator = functionals(images), torch.Generator().manual_seed(12)
+    cells = (len(images), 16, SIDE // 4, SIDE // 4)
+    drawn = [functionals(flow.inverse(torch.randn(cells, generator=generator), seen)) for _ in range(n)]
+    return (torch.stack(drawn) < truth).sum(0)
+
+
+def chances(found: torch.Tensor) -> list[float]:
+    """Of ranks 0 … 19 (N, 20), for every functional: the probability that equal ones are as uneven (χ²)."""
+    return [float(scipy.stats.chisquare(torch.bincount(own // 4, minlength=5)).pvalue) for own in found.T]
+
+
+def test_the_truth_ranks_among_its_samples_by_chance():
+    """Given z + ε η, the image is one of its own samples: 200 of them, 20 functionals, and no rank is preferred."""
+    soft = trained(Filter(lambda f: torch.exp(-((f / 0.25) ** 2))))
+    low, full = scans(200, seed=700)
+    pool = PatchPool(low, full, Region(0, 0, SIDE, SIDE), torch.ones(200))
+    seen = see_layer(pool, soft.denoiser, "1", tolerances=(0.1, 2.0), dose=DOSE, seed=3).seen
+    assert isinstance(soft.flow, ImageFlow)
+    assert min(chances(ranks(soft.flow, seen, low, 19))) > 0.01 / 20
+    narrow = ImageFlow(soft.flow.flow, posterior=True)
+    narrow.load_state_dict(soft.flow.state_dict())
+    narrow.log_factors -= 0.7  # half the variance: a wrong flow gets other ranks
+    wrong = [
+        scipy.stats.chisquare(torch.bincount(own // 4, minlength=5)).pvalue
+        for own in ranks(narrow, seen, low, 19).T
+    ]
+    assert sum(p < 0.01 / 20 for p in wrong) > 5
