@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from ..config import DOMAINS, Config, DenoiserConfig
 from ..models import build_denoiser
 
@@ -9,6 +11,7 @@ from ..models import build_denoiser
 # common factor for the most part, which the time left follows.
 _EMBEDDING_RATE, _DENOISER_RATE, _WGAN_RATE, _CONDITION_RATE, _FLOW_RATE = 60.0, 60.0, 34.0, 40.0, 10.0
 _DATA_S = 10.0
+_MARGIN, _PASSES = 16, 24  # pixels around a patch that a layer reaches; of the network for one estimate
 
 
 def flow_stage(name: str, layer: str, domain: str) -> str:
@@ -18,15 +21,13 @@ def flow_stage(name: str, layer: str, domain: str) -> str:
 
 def plan_work(config: Config) -> dict[str, float]:
     """Stages in their order, and their seconds on two CPU cores."""
-    flow, pixels = config.flow, config.embedding.patch_size**2
+    flow = config.flow
     plan = {"data": _DATA_S, **{f"embedding {domain}": _embedding(config) for domain in DOMAINS}}
     for name, denoiser in config.denoisers.items():
         plan[f"denoiser {name}"] = _denoiser(denoiser)
     one_flow = 3 * flow.steps * flow.batch_size * _flow_work(config)
     for name, denoiser in config.denoisers.items():
-        plan[f"conditions {name}"] = (
-            3 + flow.patches * pixels * _parameters(denoiser) / _CONDITION_RATE * 1e-9
-        )
+        plan[f"conditions {name}"] = 3 + _conditions(config, denoiser) / _CONDITION_RATE * 1e-9
         for layer in denoiser.layers:
             plan |= {flow_stage(name, layer, domain): one_flow / _FLOW_RATE * 1e-9 for domain in DOMAINS}
     return plan
@@ -43,9 +44,21 @@ def _embedding(config: Config) -> float:
     return 2 + e.steps * e.batch_size * e.patch_size**2 * per_pixel / _EMBEDDING_RATE * 1e-9
 
 
+def _conditions(config: Config, denoiser: DenoiserConfig) -> int:
+    """Multiplications of what the flows of a denoiser see of z."""
+    flow = config.flow
+    if config.embedding.kind != "complete":
+        return flow.patches * config.embedding.patch_size**2 * _parameters(denoiser)
+    window = flow.patch_size + _MARGIN
+    # An estimate for every layer; layers lie evenly in the network, so on average half of it is passed through.
+    return flow.patches * window**2 * _parameters(denoiser) * _PASSES * (len(denoiser.layers) + 1) // 2
+
+
 def _flow_work(config: Config) -> int:
     """Multiplications of one pass of one latent."""
     flow, e = config.flow, config.embedding
+    if e.kind == "complete":
+        e = dataclasses.replace(e, channels=e.factor**2, patch_size=flow.patch_size)
     if e.kind == "vector":
         return 2 * flow.blocks * flow.hidden * (flow.hidden + e.latent_dim)
     work, cells = 0, (e.patch_size // e.factor) ** 2
