@@ -52,8 +52,8 @@ def evaluate(
         the full dose. "embedding": RMSE (HU) of D(E(·)) per domain, beside that of the image shrunk to as many
         numbers and enlarged again, numbers per pixel, and KL divergence. "layers": the evidence of every layer's
         samples at the default tolerance, see `trust.Evidence`; how far they were moved, and how far samples that were
-        proposed for another patch would have to be: the control, several times as far; and the share of pixels in
-        which 90 % intervals cover the image, or the full dose.
+        proposed for another patch would have to be: the control, several times as far; and, in the full-dose domain,
+        the share of pixels in which 90 % intervals cover the true full dose.
 
     Raises:
         DataError: nothing but training patients.
@@ -155,10 +155,12 @@ def _layer(trained: TrainedLayer, low: Tensor, full: Tensor, seed: int) -> Row:
         "proposed_misfit": None,
         "moved_hu": None,
         "moved_hu_shuffled": None,
-        "coverage_90": _mean(_coverage(samples.images, samples.target) for samples in slab),
+        "coverage_90": None,
         "consistency": _mean(samples.consistency.mean() for samples in slab),
     }
-    if trained.domain == "low":
+    if trained.domain == "full":
+        row["coverage_90"] = _mean(_coverage(samples.images, samples.target) for samples in slab)
+    else:
         shuffled = sample_invariances(trained, own[0], question, full_dose_hu=own[1], proposals_for=others)
         row["proposed_misfit"] = _mean(samples.proposed_misfit.mean() for samples in slab)
         row["moved_hu"] = _mean(samples.moved.mean() for samples in slab)

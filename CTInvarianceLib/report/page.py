@@ -21,7 +21,7 @@ _EXPLAINED = {
         "the layer hides no more than noise. Proposed misfit: how far the flow's proposals lay from z, in tolerances; "
         "moved: what bringing them within it took, in HU. The control, samples proposed for another patch (shuffled), "
         "has to be moved several times as far. Coverage 90: the share of pixels in which 90 % intervals of the samples "
-        "hold the image, or in the full-dose domain the true full dose. Consistency is R of older versions."
+        "hold the true full dose. Consistency is R of older versions."
     ),
 }
 _STYLE = (
