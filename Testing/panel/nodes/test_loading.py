@@ -55,6 +55,7 @@ def drawn_images(shape, seed=0) -> Samples:
         epsilon=0.01,
         noise_hu=27.0,
         noise_from="image",
+        closed_form=8.0,
         moved=np.linspace(0, 2, N),
         proposed_spread=21.0,
         proposed_misfit=np.full(N, 1.2),
