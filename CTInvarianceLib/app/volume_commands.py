@@ -97,9 +97,9 @@ def _partner(path: str | None, volume: CTVolume) -> CTVolume | None:
     return partner
 
 
-def _cut(slices: np.ndarray, place: Place, *, alone: bool) -> np.ndarray:
-    """What `Place.seen` cuts out of the place's slices."""
-    return slices[:, place.rows, place.columns] if alone else slices
+def _cut(slices: np.ndarray | None, place: Place, *, alone: bool) -> np.ndarray | None:
+    """What `Place.seen` cuts out of the place's slices, where there are any."""
+    return slices if slices is None or not alone else slices[:, place.rows, place.columns]
 
 
 def _sides(options: Namespace, trained: int) -> tuple[int, int] | None:

@@ -126,12 +126,16 @@ def _noise(images: Tensor, exposure: Exposure, dose: float, photons: float | Non
 
 def scan_noise(
     volume: CTVolume, *, seed: int = 0, device: str | torch.device = "cpu", progress: Progress = unheard
-) -> NDArray[np.float32]:
+) -> NDArray[np.float32] | None:
     """Noise as another scan of the volume at its own dose would have it, (slices, rows, columns), HU.
 
-    What half the dose adds is as strong as what is there: variance(½) − variance(1) = variance(1).
+    What half the dose adds is as strong as what is there: variance(½) − variance(1) = variance(1). None where no
+    number of photons explains the noise, for instance where pixels are very wide.
     """
-    half = simulate_low_dose(volume, 0.5, seed=seed, device=device, progress=progress)
+    try:
+        half = simulate_low_dose(volume, 0.5, seed=seed, device=device, progress=progress)
+    except VolumeError:
+        return None
     return np.asarray(half.hu - volume.hu.astype(np.float32))
 
 

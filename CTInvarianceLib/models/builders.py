@@ -99,7 +99,7 @@ def _image_flow(config: Config, z: Tensor, layer: str, domain: str) -> ImageFlow
         condition_width=settings.condition_width,
         seed=config.seed,
     )
-    _check_levels(config, flow)
+    _check_levels(config, flow, settings.patch_size)
     return ImageFlow(flow, factor=factor, posterior=domain == "low")
 
 
@@ -153,7 +153,7 @@ def _grid_flow(config: Config, z: Tensor, layer: str) -> LayerFlow:
             where=repr(layer),
             hint="Choose another layer, or more levels of the flow.",
         )
-    _check_levels(config, flow)
+    _check_levels(config, flow, config.embedding.patch_size)
     return LayerFlow(stem, regression, flow, enlarge=max(1, stride // factor))
 
 
@@ -168,10 +168,10 @@ def _check_stride(z: Tensor, size: int, layer: str) -> None:
         )
 
 
-def _check_levels(config: Config, flow: ConvolutionalFlow) -> None:
+def _check_levels(config: Config, flow: ConvolutionalFlow, size: int) -> None:
     """Raise ConfigError where a training patch does not divide into the flow's coarsest cells."""
-    size, factor = config.embedding.patch_size, config.embedding.factor
-    if size // factor % flow.multiple:
+    factor = config.embedding.factor
+    if size % factor or size // factor % flow.multiple:
         raise ConfigError(
             f"a patch of {size} pixels does not fit a flow of {config.flow.levels} levels",
             hint=f"Take a multiple of {factor * flow.multiple} pixels, or fewer levels.",

@@ -94,7 +94,10 @@ def _begin(run: Run, patients: Split) -> None:
 
 
 def _check_sizes(patients: Sequence[PatientSlices], config: Config) -> None:
-    size = max(config.embedding.patch_size, *(d.patch_size for d in config.denoisers.values()))
+    sizes = [config.embedding.patch_size, *(d.patch_size for d in config.denoisers.values())]
+    if config.embedding.kind == "complete":
+        sizes.append(config.flow.patch_size)
+    size = max(sizes)
     for patient in patients:
         _, rows, columns = patient.full_dose.shape
         if min(rows, columns) < size:

@@ -84,14 +84,14 @@ class Sample(Question):
         return low, full[0][0] if full else None, inside
 
     def _noise(self, *, alone: bool, device: torch.device) -> np.ndarray | None:
-        """Low-dose noise of the slices, simulated; None where nothing tells the size of the pixels."""
+        """Low-dose noise of the slices, simulated; None where it cannot be."""
         from ..low_dose import scan_noise
 
         if not self.affine:
             return None
         volume = CTVolume(open_hu(self.volume), np.asarray(self.affine, np.float64), self.volume)
         noise = scan_noise(volume, device=device)
-        if not (alone and self.region):
+        if noise is None or not (alone and self.region):
             return noise
         top, left, height, width = self.region
         return noise[:, top : top + height, left : left + width]

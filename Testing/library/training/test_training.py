@@ -192,11 +192,6 @@ REFUSED = {
         ConfigError,
         "a patch of 42 pixels does not fit. Take a multiple of 4, 16 or more",
     ),
-    "patch that the scales of a complete embedding's flow do not divide": (
-        {"embedding": {"kind": "complete", "patch_size": 40}},
-        ConfigError,
-        "a flow of 2 levels. Take a multiple of 16 pixels, or fewer levels",
-    ),
     "unknown patient": ({"data": {"validation_patients": ["Q"]}}, DataError, "no patient Q to keep apart"),
     "no such layer": (
         {"denoisers": {"c": {"architecture": "chen", "layers": ["2"]}}},
@@ -214,9 +209,6 @@ def test_what_cannot_work_is_refused_before_anything_is_written(case, source, tm
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the patches that flows learn from are looked at when everything else is trained"
-)
 @pytest.mark.parametrize(
     ("size", "error", "message"),
     [

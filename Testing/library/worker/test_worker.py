@@ -288,13 +288,7 @@ def check_arrays(folder, slab):
     [
         ([], "image"),
         (np.eye(4).tolist(), "simulation"),
-        pytest.param(
-            np.diag([6.0, 6, 6, 1]).tolist(),
-            "image",
-            marks=pytest.mark.xfail(
-                strict=True, reason="noise that the simulation cannot explain is not read from the image"
-            ),
-        ),
+        (np.diag([6.0, 6, 6, 1]).tolist(), "image"),
     ],
 )
 def test_without_a_partner_the_noise_is_simulated_or_read(
