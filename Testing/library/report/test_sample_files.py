@@ -171,7 +171,6 @@ def test_a_slab_of_patches_with_a_vector_embedding(tiny_models, hu, tmp_path):
     np.testing.assert_allclose(mean.position(3, 2, 1), volume.position(19, 18, 1), atol=1e-6)
 
 
-@pytest.mark.xfail(strict=True, reason="noise that cannot be simulated is not read from the image")
 def test_pixels_that_are_not_square_are_sampled_without_a_partner(tiny_models, hu, tmp_path):
     cti.write_volume(cti.CTVolume(hu, affines()["straight"]), tmp_path / "volume.nrrd")
     arguments = (
@@ -179,6 +178,7 @@ def test_pixels_that_are_not_square_are_sampled_without_a_partner(tiny_models, h
         "-n", N, "--out", tmp_path / "out",
     )  # fmt: skip
     assert main([str(a) for a in arguments]) == 0
+    assert json.loads((tmp_path / "out" / "table.json").read_text())["invariance"]["noise_from"] == "image"
 
 
 # Places

@@ -21,6 +21,7 @@ from CTInvarianceLib.sampling import draw
 from CTInvarianceLib.sampling.image_drawing import Whole, draw_images
 from CTInvarianceLib.sampling.tiling import by_tiles, tiles
 from CTInvarianceLib.tensors import denormalize, normalize
+from CTInvarianceLib.tolerance import Noise
 from CTInvarianceLib.volumes import Region
 
 ROWS, COLUMNS = 150, 131  # larger than the training patch of 32, and neither a multiple of a cell
@@ -159,8 +160,10 @@ def test_tiles_of_images_are_exact_however_much_has_been_learned(tiny_complete_m
     x = normalize(torch.from_numpy(texture(*size)))[None, None].double()
     slice_ = Whole.of(x, strong.denoiser, strong.layer, strong.reach)
 
+    scan = Noise.of_scan(0.05 * noise(1, 1, *size), dose=0.25)
+
     def sampled(tile):
-        return draw_images(slice_, strong.flow, Region.whole(x), 0.02, n=4, seed=1, tile=tile)[0]
+        return draw_images(slice_, strong.flow, Region.whole(x), 0.02, scan, n=4, seed=1, tile=tile)[0]
 
     at_once, tiled = sampled(None), sampled(TILE)
     assert at_once.shape == (4, 1, *size)
