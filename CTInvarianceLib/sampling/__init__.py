@@ -1,7 +1,8 @@
-"""Images that a layer cannot tell apart: v → z̄ → x̄, in batches and tiles."""
+"""Images that a layer cannot tell apart up to a tolerance: proposed, corrected, measured."""
 
 from .drawing import TrainedLayer, draw
-from .samples import DRAWING_SHARE, Samples, sample_invariances, to_hu
+from .proving import DRAWING_SHARE, sample_invariances
+from .samples import Samples, to_hu
 
 __all__ = [
     "DRAWING_SHARE",
