@@ -90,9 +90,11 @@ def _noise(
 
 
 def check_question(trained: TrainedLayer, question: Question) -> None:
-    """Raise VolumeError for a number of samples or a tolerance that is not possible."""
+    """Raise VolumeError for a number of samples, a tile or a tolerance that is not possible."""
     if question.n < 1:
         raise VolumeError(f"{question.n} samples cannot be drawn", hint="Ask for one or more.")
+    if question.tile is not None and question.tile < 1:
+        raise VolumeError(f"tiles of {question.tile} pixels cannot be made", hint="Give 64 or more.")
     least, most = trained.tolerances or (0.0, float("inf"))
     if not question.tolerance > 0 or not least <= question.tolerance <= most:
         raise VolumeError(

@@ -141,8 +141,6 @@ def _prepare(trained: TrainedLayer, view: View, tile: int | None) -> tuple[Map, 
     if tile is None:
         z = view.representation(trained.denoiser, trained.layer)
         return flow.inverse_given, embedding.decode, flow.condition(z, (grid[0], grid[1]))
-    if tile < 1:
-        raise VolumeError(f"tiles of {tile} pixels cannot be made", hint="Give 64 or more.")
     multiple, halo, reached = flow.flow.multiple, flow.flow.radius, embedding.radius
     side = round_up(-(-tile // embedding.factor), multiple)
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from .layer import LocalLayer
 
-_PROBES, _SMOOTHING = 4, 5
+_PROBES, _REACH = 4, 2
 _LEAST_GAIN = 1e-8
 
 
@@ -43,8 +42,9 @@ def measure_gain(layer: LocalLayer, rows: int, columns: int, *, seed: int = 0) -
 
 
 def _smooth(plane: Tensor) -> Tensor:
-    """The mean over neighbouring frequencies, (H, W // 2 + 1)."""
-    size, side = _SMOOTHING, _SMOOTHING // 2
-    grown = F.pad(plane[None, None], (0, 0, side, side), mode="circular")
-    grown = F.pad(grown, (side, side, 0, 0), mode="replicate")
-    return F.avg_pool2d(grown, size, 1)[0, 0]
+    """The mean over neighbouring frequencies, (H, W // 2 + 1): around upwards, to the border sideways."""
+    steps = range(-_REACH, _REACH + 1)
+    upwards = torch.stack([plane.roll(step, 0) for step in steps]).mean(0)
+    columns = torch.arange(plane.shape[1], device=plane.device)
+    sideways = [upwards[:, (columns + step).clamp(0, plane.shape[1] - 1)] for step in steps]
+    return torch.stack(sideways).mean(0)

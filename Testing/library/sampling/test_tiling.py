@@ -205,14 +205,11 @@ def test_no_seams(spatial, monkeypatch):
     assert abs(seam(sampled(TILE)) - 1) > 0.05, "tiles without a margin have seams"
 
 
-one_row = pytest.mark.xfail(
-    strict=True, raises=RuntimeError, reason="the gain of one row is smoothed over more rows than there are"
-)
 REGIONS = [
     Region(0, 0, 32, 32),
     Region(41, 33, 50, 37),
     Region(ROWS - 16, COLUMNS - 64, 16, 64),
-    pytest.param(Region(70, 5, 1, 9), marks=one_row),
+    Region(70, 5, 1, 9),
 ]
 
 
@@ -295,9 +292,9 @@ def test_the_first_samples_do_not_depend_on_how_many_follow(models, image, tile)
 @pytest.mark.parametrize(
     "size",
     [
-        pytest.param((1, 50), marks=one_row),
+        (1, 50),
         (50, 1),
-        pytest.param((1, 1), marks=one_row),
+        (1, 1),
         (2, 3),
         (16, 17),
         (33, 47),
@@ -347,7 +344,6 @@ def test_tiles_of_nothing_are_named(spatial, image):
         spatial.sample(image, "chen", "5", n=1, tile=0)
 
 
-@pytest.mark.xfail(strict=True, raises=ValueError, reason="only coded embeddings check the tile's size")
 def test_tiles_of_nothing_are_named_for_complete_ones_too(tiny_complete_models, image):
     with pytest.raises(VolumeError, match="tiles of 0 pixels cannot be made"):
         cti.Models.load(tiny_complete_models).sample(image[:40, :40], "chen", "5", n=1, tile=0)
