@@ -50,6 +50,7 @@ def replaceSamples(
         target = slicer.util.arrayFromVolume(node)
         yield from copyTo(target, values.reshape(target.shape))
         slicer.util.arrayFromVolumeModified(node)
+        yield
     if spanned:
         spanStd(nodes.std)
     yield
