@@ -191,7 +191,9 @@ def test_real_full_dose_lies_among_the_samples_of_its_domain(tables):
     for row in rows(tables, "full", table="layers"):
         assert 0.8 < row["coverage_90"] < 0.98, row
     for row in rows(tables, "low", table="layers"):
-        assert row["coverage_90"] is None, row  # x itself lies in the middle of its samples: that proves nothing
+        assert row["coverage_90"] is None, (
+            row
+        )  # x itself lies in the middle of its samples: that proves nothing
 
 
 def test_samples_proposed_for_another_patch_must_be_moved_much_farther(tables, models, patches):
