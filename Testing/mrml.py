@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import slicer
 import vtk
@@ -101,3 +103,15 @@ def world(node, ijk):
 def values(node):
     """Of a volume node, (S, H, W)."""
     return slicer.util.arrayFromVolume(node)
+
+
+def step_times(work) -> list[float]:
+    """Seconds of processor time of every step of a generator, the last one included."""
+    took = []
+    for _ in range(10_000):
+        start = time.thread_time()
+        ended = next(work, True)
+        took.append(time.thread_time() - start)
+        if ended:
+            break
+    return took

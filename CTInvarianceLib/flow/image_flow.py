@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..tensors import RINGS, Spectrum, filtered, on_plane, power_of, ring_means
+from ..tensors import RINGS, Spectrum, filtered, half_plane_weights, on_plane, power_of, ring_means
 from .convolutional_flow import ConvolutionalFlow
 
 _KNOTS = 6  # precisions at which variances are kept
@@ -210,12 +210,8 @@ class ImageFlow(nn.Module):
 
 
 def _log_determinant(variance: Tensor, columns: int) -> Tensor:
-    """Σ log C over all frequencies, (N,), of which the half plane holds some for two."""
-    twice = variance.new_full((variance.shape[-1],), 2.0)
-    twice[0] = 1
-    if columns % 2 == 0:
-        twice[-1] = 1
-    return (variance.log() * twice).flatten(1).sum(1)
+    """Σ log C over all frequencies, (N,)."""
+    return (variance.log() * half_plane_weights(columns, variance)).flatten(1).sum(1)
 
 
 def _cosines(size: int) -> Tensor:

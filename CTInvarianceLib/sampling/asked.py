@@ -11,18 +11,16 @@ from torch import Tensor
 from ..base import VolumeError
 from ..config import Question
 from ..denoisers import layers
-from ..tensors import STD, normalize
+from ..tensors import STD, half_plane_weights, normalize
 from ..tolerance import LocalLayer, Metric, Noise, measure_gain, one_rescan
 from ..volumes import Region
 from .drawing import TrainedLayer
-from .image_drawing import Whole
 
 
 @dataclass(frozen=True)
 class Asked:
     """One slice and what is asked of it."""
 
-    whole: Whole
     layer: LocalLayer
     noise: Noise
     noise_from: str
@@ -38,9 +36,9 @@ class Asked:
         """HU."""
         epsilon = self.target.new_tensor(self.epsilon).reshape(1, 1, 1, 1)
         variance = self.metric.posterior(epsilon)[0, 0]
-        # The half plane of the Fourier transform holds most columns for two.
-        whole = torch.cat((variance, variance[:, 1 : (self.target.shape[-1] + 1) // 2]), dim=1)
-        return float(whole.mean().sqrt()) * STD
+        rows, columns = self.target.shape[-2:]
+        total = (variance * half_plane_weights(columns, variance)).sum()
+        return float((total / (rows * columns)).sqrt()) * STD
 
 
 def ask(
@@ -52,8 +50,7 @@ def ask(
     noise: Tensor | None,
 ) -> Asked:
     """What the tolerance means at a region of one slice (1, 1, H, W), with its partner or its noise if known."""
-    whole = Whole.of(image, trained.denoiser, trained.layer, trained.reach)
-    layer = whole.at(region)
+    layer = trained.at(image, region)
     found, source = _noise(trained, layer, region, full, noise)
     layer.linearize(layer.view.region)
     last = layers(trained.denoiser)[-1]
@@ -66,7 +63,6 @@ def ask(
     denoised = layer.view.denoised(trained.denoiser)
     quiet = denoised if full is None else region.of(full)
     return Asked(
-        whole,
         layer,
         found,
         source,

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from ..base import Progress, VolumeError, part, unheard
-from ..denoisers import View, reach
+from ..denoisers import Linearizer, View, reach
 from ..embedding import Embedding
 from ..flow import ConvolutionalFlow, ImageFlow, LayerFlow
 from ..tensors import batch_size, pad_to, round_up
+from ..tolerance import LocalLayer, Start, start_of
 from ..volumes import Region
 from .tiling import by_tiles, tiles
 
@@ -49,6 +50,20 @@ class TrainedLayer:
     def reach(self) -> int | None:
         """Pixels around a region that its z depends on; None: perhaps all."""
         return reach(self.denoiser, self.layer)
+
+    @cached_property
+    def linearizer(self) -> Linearizer:
+        """Makes Φ's derivatives; finding out how costs some passes."""
+        return Linearizer(self.denoiser, self.layer)
+
+    @cached_property
+    def start(self) -> Start:
+        """Ψ, or what stands for it."""
+        return start_of(self.denoiser, self.layer)
+
+    def at(self, image: Tensor, region: Region) -> LocalLayer:
+        """The layer at a region of an image (1, 1, H, W)."""
+        return LocalLayer(self.denoiser, self.layer, self.view(image, region), self.linearizer)
 
     def view(self, images: Tensor, region: Region) -> View:
         """A region of images (S, 1, H, W) with what the layer needs of its surroundings."""

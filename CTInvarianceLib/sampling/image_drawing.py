@@ -2,57 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..base import Progress, part, unheard
-from ..denoisers import Linearizer, View
 from ..flow import ImageFlow, Seen
 from ..tensors import batch_size, mirrored, round_up, smoothed
-from ..tolerance import LocalLayer, Metric, Noise, Start, most_probable, start_of
+from ..tolerance import Metric, Noise, most_probable
 from ..volumes import Region
+from .drawing import TrainedLayer
 from .tiling import by_tiles
 
 _FLOW_CHANNELS = 16  # feature maps of the flow for every pixel of the image
 _ESTIMATE_SHARE = 0.3  # of a draw's time
 
 
-@dataclass(frozen=True)
-class Whole:
-    """A slice, and a layer that it is seen through.
-
-    Attributes:
-        image: (1, 1, H, W), normalised.
-        denoiser: frozen.
-        layer: of it.
-        reach: pixels around a region that its z depends on; None: perhaps all.
-        linearizer: of the layer.
-        start: of the layer.
-    """
-
-    image: Tensor
-    denoiser: nn.Module
-    layer: str
-    reach: int | None
-    linearizer: Linearizer
-    start: Start
-
-    @classmethod
-    def of(cls, image: Tensor, denoiser: nn.Module, layer: str, reach: int | None) -> Whole:
-        """With what is found out about the layer once."""
-        return cls(image, denoiser, layer, reach, Linearizer(denoiser, layer), start_of(denoiser, layer))
-
-    def at(self, region: Region) -> LocalLayer:
-        """The layer at a region."""
-        return LocalLayer(self.denoiser, self.layer, View.of(self.image, region, self.reach), self.linearizer)
-
-
 @torch.inference_mode()
 def draw_images(
-    whole: Whole,
-    flow: ImageFlow,
+    trained: TrainedLayer,
+    image: Tensor,
     region: Region,
     epsilon: float,
     noise: Noise,
@@ -68,8 +36,8 @@ def draw_images(
     of f² that are shifted by whole pixels against each other, so that no pixel is always at the edge of a cell.
 
     Args:
-        whole: the slice.
-        flow: of the layer.
+        trained: the layer, with an image flow.
+        image: the slice, (1, 1, H, W), normalised.
         region: in the slice.
         epsilon: in the units of z per pixel.
         noise: of the image.
@@ -81,12 +49,12 @@ def draw_images(
     Returns:
         (n, 1, H, W), and v (n, f², h, w).
     """
-    generator = torch.Generator().manual_seed(seed)
-    seen = _look(whole, flow, region, epsilon, noise, generator, part(progress, 0, _ESTIMATE_SHARE))
+    flow, generator = _image_flow(trained), torch.Generator().manual_seed(seed)
+    seen = _look(trained, image, region, epsilon, noise, generator, part(progress, 0, _ESTIMATE_SHARE))
     period, rows, columns = flow.period, region.height, region.width
     height, width = round_up(rows, period) + period, round_up(columns, period) + period
     cells = (flow.factor**2, height // flow.factor, width // flow.factor)
-    v = torch.stack([torch.randn(cells, generator=generator) for _ in range(n)]).to(whole.image)
+    v = torch.stack([torch.randn(cells, generator=generator) for _ in range(n)]).to(image)
     images = v.new_empty(n, 1, rows, columns)
     shifts, done = _shifts(flow), 0
     at_once = batch_size(height * width, v.device, channels=_FLOW_CHANNELS)
@@ -111,8 +79,8 @@ def draw_images(
 
 
 def _look(
-    whole: Whole,
-    flow: ImageFlow,
+    trained: TrainedLayer,
+    image: Tensor,
     region: Region,
     epsilon: float,
     noise: Noise,
@@ -124,25 +92,26 @@ def _look(
     And what z + ε η says. The mean of p_ε(x′ given z) is the former's. But the flow has learned from the latter how far
     images lie from their mean, and an estimate without η is smoother than any that it has seen.
     """
-    period, rows, columns = flow.period, *whole.image.shape[-2:]
+    flow = _image_flow(trained)
+    period, rows, columns = flow.period, *image.shape[-2:]
     below = round_up(region.height, period) - region.height + period
     beside = round_up(region.width, period) - region.width + period
     top, left = max(0, region.top - period), max(0, region.left - period)
     bottom = min(rows, region.top + region.height + below)
     right = min(columns, region.left + region.width + beside)
-    layer = whole.at(Region(top, left, bottom - top, right - left))
+    layer = trained.at(image, Region(top, left, bottom - top, right - left))
     outside = (
         period - (region.left - left),
         region.left + region.width + beside - right,
         period - (region.top - top),
         region.top + region.height + below - bottom,
     )
-    z = whole.linearizer.value(layer.view.window)
+    z = trained.linearizer.value(layer.view.window)
     noisy = z + epsilon * torch.randn(z.shape, generator=generator).to(z)
     epsilons, power = z.new_tensor(epsilon).reshape(1), smoothed(noise.spectrum.power)[None]
     seen = []
     for number, each in enumerate((z, noisy)):
-        start = layer.view.inner.of(whole.start(each))
+        start = layer.view.inner.of(trained.start(each))
         estimate = most_probable(
             layer,
             Metric(*flow.planes(power, *start.shape[2:])),
@@ -155,6 +124,11 @@ def _look(
         estimate, start = (mirrored(maps, *outside) for maps in (estimate, start))
         seen.append(Seen(estimate, start, epsilons, power))
     return seen[0], seen[1]
+
+
+def _image_flow(trained: TrainedLayer) -> ImageFlow:
+    assert isinstance(trained.flow, ImageFlow)  # what `draw_images` is for
+    return trained.flow
 
 
 def _inverse(flow: ImageFlow, v: Tensor, h: Tensor, tile: int | None) -> Tensor:

@@ -104,10 +104,9 @@ def _drawn(
         at_once = draw(trained, view, n=n, seeds=seeds, tile=question.tile, progress=progress)
     for k, each in enumerate(asked):
         if at_once is None:
-            assert isinstance(trained.flow, ImageFlow)  # the other kind was drawn at once
             images, v = draw_images(
-                replace(each.whole, image=seen[k : k + 1]),
-                trained.flow,
+                trained,
+                seen[k : k + 1],
                 region,
                 each.epsilon,
                 each.noise,

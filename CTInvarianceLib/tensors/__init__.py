@@ -6,7 +6,7 @@ from .normalization import MEAN, OFFSET_HU, STD, denormalize, normalize
 from .padding import mirrored, pad_to, pad_to_multiple, round_up
 from .principal import PrincipalComponents, principal_components
 from .schedule import rate_factor
-from .spectrum import RINGS, Spectrum, filtered, on_plane, power_of, ring_means, smoothed
+from .spectrum import RINGS, Spectrum, filtered, half_plane_weights, on_plane, power_of, ring_means, smoothed
 
 __all__ = [
     "MEAN",
@@ -19,6 +19,7 @@ __all__ = [
     "denormalize",
     "describe_device",
     "filtered",
+    "half_plane_weights",
     "mirrored",
     "normalize",
     "on_plane",

@@ -44,6 +44,15 @@ def power_of(images: Tensor) -> Tensor:
     return torch.fft.rfft2(images).abs().square() / (images.shape[-2] * images.shape[-1])
 
 
+def half_plane_weights(columns: int, like: Tensor) -> Tensor:
+    """(columns // 2 + 1,): how many frequencies of the whole plane a column of `rfft2`'s half stands for, 1 or 2."""
+    weights = like.new_full((columns // 2 + 1,), 2.0)
+    weights[0] = 1
+    if columns % 2 == 0:
+        weights[-1] = 1
+    return weights
+
+
 def filtered(images: Tensor, transfer: Tensor) -> Tensor:
     """Images (…, H, W), taken as periodic, times a transfer function on the half plane of `rfft2`."""
     return torch.fft.irfft2(torch.fft.rfft2(images) * transfer, s=images.shape[-2:])

@@ -18,7 +18,7 @@ from CTInvarianceLib.base import VolumeError
 from CTInvarianceLib.config import Question
 from CTInvarianceLib.flow import ConvolutionalFlow
 from CTInvarianceLib.sampling import draw
-from CTInvarianceLib.sampling.image_drawing import Whole, draw_images
+from CTInvarianceLib.sampling.image_drawing import draw_images
 from CTInvarianceLib.sampling.tiling import by_tiles, tiles
 from CTInvarianceLib.tensors import denormalize, normalize
 from CTInvarianceLib.tolerance import Noise
@@ -158,12 +158,10 @@ def test_tiles_are_exact_however_much_has_been_learned(strong, size):
 def test_tiles_of_images_are_exact_however_much_has_been_learned(tiny_complete_models, size):
     strong = learned(cti.Models.load(tiny_complete_models), torch.float64)
     x = normalize(torch.from_numpy(texture(*size)))[None, None].double()
-    slice_ = Whole.of(x, strong.denoiser, strong.layer, strong.reach)
-
     scan = Noise.of_scan(0.05 * noise(1, 1, *size), dose=0.25)
 
     def sampled(tile):
-        return draw_images(slice_, strong.flow, Region.whole(x), 0.02, scan, n=4, seed=1, tile=tile)[0]
+        return draw_images(strong, x, Region.whole(x), 0.02, scan, n=4, seed=1, tile=tile)[0]
 
     at_once, tiled = sampled(None), sampled(TILE)
     assert at_once.shape == (4, 1, *size)
