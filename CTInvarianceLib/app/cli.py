@@ -181,6 +181,12 @@ def _add_sample(sub: Any) -> None:
         f"({Question.tolerance:g})",
     )
     sample.add_argument(
+        "--without-flow",
+        action="store_true",
+        help="draw from a Gaussian instead of the flow: ten times as slow, for layers that no flow was trained for, "
+        "or to compare; low dose only",
+    )
+    sample.add_argument(
         "--full-dose",
         metavar="VOLUME",
         help="partner on the same grid: tells the noise, and the truth in that domain",

@@ -53,8 +53,9 @@ def sample(options: Namespace) -> None:
         options.seed,
         options.tolerance,
         options.tile,
+        not options.without_flow,
     )
-    embedding = models.trained_layer(question.denoiser, question.layer, question.domain).embedding
+    embedding = models.embedding(question.domain).module
     sides = _sides(options, embedding.patch_size)
     place = Place.choose(volume, sides, first=options.slice, count=options.slices, centre=options.center)
     seen, region = place.seen(volume, alone=embedding.fixed_size)

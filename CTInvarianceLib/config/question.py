@@ -25,6 +25,8 @@ class Question(Plain):
         tolerance: τ, in rescans (docs/method.md): at 1 the layer tells the images apart no better than two full-dose
             scans of the same patient.
         tile: sides of tiles, pixels, where memory is short; None: a region at once. The result is the same.
+        flow: whether the trained flow proposes the samples; else they are drawn without one, from a Gaussian: ten times
+            as slow, for low dose only, for layers without a flow or to compare.
     """
 
     denoiser: str
@@ -34,8 +36,11 @@ class Question(Plain):
     seed: int = 0
     tolerance: float = DEFAULT_TOLERANCE
     tile: int | None = None
+    flow: bool = True
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values of what says which samples they are; tiles do not."""
         values = asdict(self)
-        return {name: values[name] for name in ("denoiser", "layer", "domain", "n", "seed", "tolerance")}
+        return {
+            name: values[name] for name in ("denoiser", "layer", "domain", "n", "seed", "tolerance", "flow")
+        }

@@ -9,7 +9,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..tensors import RINGS, Spectrum, filtered, half_plane_weights, on_plane, power_of, ring_means
+from ..tensors import (
+    RINGS,
+    Spectrum,
+    fade,
+    filtered,
+    half_plane_weights,
+    on_plane,
+    piece_power,
+    ring_counts,
+    ring_means,
+)
 from .convolutional_flow import ConvolutionalFlow
 
 _KNOTS = 6  # precisions at which variances are kept
@@ -159,11 +169,12 @@ class ImageFlow(nn.Module):
     @torch.no_grad()
     def fit_linear(self, images: Tensor, seen: Seen) -> None:
         """Fit A and B, by least squares, and C, to what they leave, for every ring at some precisions."""
-        precision, columns = self.precision(seen), images.shape[-1]
+        precision, columns, window = self.precision(seen), images.shape[-1], fade(images)
         bins = precision.sort().indices.tensor_split(min(_KNOTS, len(precision)))
         knots = torch.stack([precision[rows].mean() for rows in bins])
-        begun, change = torch.fft.rfft2(seen.start), torch.fft.rfft2(seen.estimate - seen.start)
-        wanted = torch.fft.rfft2(images) - begun - change
+        begun = torch.fft.rfft2(seen.start * window)
+        change = torch.fft.rfft2((seen.estimate - seen.start) * window)
+        wanted = torch.fft.rfft2(images * window) - begun - change
 
         def products(a: Tensor, b: Tensor) -> Tensor:
             rings = ring_means((a.conj() * b).real[:, 0], columns).double()
@@ -185,8 +196,9 @@ class ImageFlow(nn.Module):
         solution = torch.linalg.solve(gram + torch.diag_embed(ridge), right[..., None])[..., 0]
         follow = (1 + solution).to(self.follow)
         self._set(knots, follow, torch.zeros_like(follow[..., 0]))
-        left = ring_means(power_of(images - self.base(seen)) / self._closed_form(seen), columns)[:, 0]
-        self._set(knots, follow, torch.stack([left[rows].mean(0).clamp_min(1e-6).log() for rows in bins]))
+        left = piece_power(images - self.base(seen), over=self._closed_form(seen))[:, 0]
+        log_left = left.clamp_min(1e-6).log() - _log_bias(ring_counts(columns, left))
+        self._set(knots, follow, torch.stack([log_left[rows].mean(0) for rows in bins]))
 
     def _set(self, knots: Tensor, follow: Tensor, log_factors: Tensor) -> None:
         """Of fewer bins than knots, the last one stands for the rest."""
@@ -207,6 +219,12 @@ class ImageFlow(nn.Module):
         if not self.posterior:
             return noise
         return 1 / (gain / seen.epsilon.square()[:, None, None, None] + 1 / noise)
+
+
+def _log_bias(counts: Tensor) -> Tensor:
+    """E log(χ² / n) of n normal numbers: the logarithm of a mean square, averaged, is too low by this."""
+    half = counts.clamp_min(1) / 2
+    return torch.special.digamma(half) - half.log()
 
 
 def _log_determinant(variance: Tensor, columns: int) -> Tensor:

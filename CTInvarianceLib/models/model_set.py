@@ -108,17 +108,18 @@ class Models:
         patches: Tensor = self._loaded["unrelated"][domain]
         return patches
 
-    def trained_layer(self, denoiser: str, layer: str, domain: str) -> TrainedLayer:
-        """All that sampling at one layer needs."""
+    def trained_layer(self, denoiser: str, layer: str, domain: str, *, flow: bool = True) -> TrainedLayer:
+        """All that sampling at one layer needs, with its flow or without."""
+        knows_tolerances = flow and self.config.embedding.kind == "complete"
         return TrainedLayer(
             self.denoiser(denoiser),
             layer,
             domain,
             self.embedding(domain).module,
-            self.flow(denoiser, layer, domain),
+            self.flow(denoiser, layer, domain) if flow else None,
             self.unrelated(domain),
             self.config.data.dose,
-            self.config.flow.tolerances if self.config.embedding.kind == "complete" else None,
+            self.config.flow.tolerances if knows_tolerances else None,
         )
 
     def denoise(self, volume: CTVolume, denoiser: str, *, progress: Progress = unheard) -> CTVolume:
@@ -161,6 +162,7 @@ class Models:
         noise_hu: np.ndarray | None = None,
         region: Region | None = None,
         tile: int | None = None,
+        flow: bool = True,
         progress: Progress = unheard,
     ) -> Samples:
         """n images that the layer cannot tell from the patch.
@@ -178,6 +180,7 @@ class Models:
             noise_hu: (H, W), HU, low-dose noise of this slice as a simulation makes it; not needed with a partner.
             region: the part of the patch that is sampled, the rest being what the denoiser sees around it.
             tile: sides of tiles, pixels, for a slice where memory is short; the result is the same.
+            flow: whether the trained flow proposes them, see `Question`.
             progress: called after every batch.
 
         Raises:
@@ -186,7 +189,7 @@ class Models:
         """
         (samples,) = self.sample_slab(
             np.asarray(patch_hu)[None],
-            Question(denoiser, layer, n, domain, seed, tolerance, tile),
+            Question(denoiser, layer, n, domain, seed, tolerance, tile, flow),
             full_dose_hu=None if full_dose_hu is None else np.asarray(full_dose_hu)[None],
             noise_hu=None if noise_hu is None else np.asarray(noise_hu)[None],
             region=region,
@@ -207,7 +210,7 @@ class Models:
     ) -> list[Samples]:
         """`sample` for several slices (S, H, W) at once; slice number k has the samples of seed + k."""
         return sample_invariances(
-            self.trained_layer(question.denoiser, question.layer, question.domain),
+            self.trained_layer(question.denoiser, question.layer, question.domain, flow=question.flow),
             slices_hu,
             question,
             region=region,

@@ -70,7 +70,8 @@ def summary(slab: Sequence[Samples]) -> str:
     return (
         f"at a tolerance of {first.tolerance:g} rescans ({mean('tolerance_hu'):.1f} HU in the denoised image) "
         f"the samples differ by {mean('spread'):.1f} HU; {mean('arrives'):.1f} HU of that arrives. Of noise as strong, "
-        f"{mean('noise_arrives'):.1f} HU would (V = {mean('visibility'):.2f}). The flow's proposals lay "
+        f"{mean('noise_arrives'):.1f} HU would (V = {mean('visibility'):.2f}). "
+        f"{'The flow’s proposals' if first.from_flow else 'Drawn without a flow, they'} lay "
         f"{mean('proposed_misfit'):.2f} tolerances away and were moved by {mean('moved_mean'):.1f} HU; "
         f"the noise is known from the {first.noise_from}"
     )
@@ -86,6 +87,7 @@ def table(slab: Sequence[Samples], *, denoiser: str, **origin: Any) -> dict[str,
         "domain": first.domain,
         "n": len(first.images),
         "seed": first.seed,
+        "flow": first.from_flow,
         **origin,
     }
     if len(slab) == 1:

@@ -91,6 +91,10 @@ def check_question(trained: TrainedLayer, question: Question) -> None:
         raise VolumeError(f"{question.n} samples cannot be drawn", hint="Ask for one or more.")
     if question.tile is not None and question.tile < 1:
         raise VolumeError(f"tiles of {question.tile} pixels cannot be made", hint="Give 64 or more.")
+    if trained.flow is None and trained.domain != "low":
+        raise VolumeError(
+            "samples of the full-dose domain need a flow", hint="Train one, or ask for the low-dose domain."
+        )
     least, most = trained.tolerances or (0.0, float("inf"))
     if not question.tolerance > 0 or not least <= question.tolerance <= most:
         raise VolumeError(

@@ -31,7 +31,7 @@ class TrainedLayer:
         layer: where it is cut.
         domain: "low" or "full": which images the embedding represents.
         embedding: E and D of the domain.
-        flow: t(· given z), trained for this denoiser, layer and domain.
+        flow: t(· given z), trained for this denoiser, layer and domain; None: there is none.
         unrelated: (m, 1, H, W) normalised patches of the domain, for the ceiling of R.
         dose: of the low-dose images, a fraction of the full one.
         tolerances: the least and the most that the flow is trained for, rescans; None: it knows of no tolerance.
@@ -41,7 +41,7 @@ class TrainedLayer:
     layer: str
     domain: str
     embedding: Embedding
-    flow: LayerFlow | ImageFlow
+    flow: LayerFlow | ImageFlow | None
     unrelated: Tensor
     dose: float = 0.25
     tolerances: tuple[float, float] | None = None

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ..base import Progress, part, unheard
 from ..flow import ImageFlow, Seen
-from ..tensors import batch_size, mirrored, round_up, smoothed
+from ..tensors import batch_size, mirrored, round_up
 from ..tolerance import Metric, Noise, most_probable
 from ..volumes import Region
 from .drawing import TrainedLayer
@@ -108,7 +108,7 @@ def _look(
     )
     z = trained.linearizer.value(layer.view.window)
     noisy = z + epsilon * torch.randn(z.shape, generator=generator).to(z)
-    epsilons, power = z.new_tensor(epsilon).reshape(1), smoothed(noise.spectrum.power)[None]
+    epsilons, power = z.new_tensor(epsilon).reshape(1), noise.spectrum.power[None]
     seen = []
     for number, each in enumerate((z, noisy)):
         start = layer.view.inner.of(trained.start(each))

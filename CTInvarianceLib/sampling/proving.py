@@ -11,18 +11,24 @@ from torch import Tensor
 
 from ..base import Progress, part, unheard
 from ..config import Question
-from ..flow import ImageFlow
+from ..flow import LayerFlow
 from ..tensors import STD, batch_size, normalize
 from ..tolerance import move_within
 from ..trust import consistency_of, gather_evidence
 from ..volumes import Region
 from .asked import Asked, as_images, ask, check_question, check_size
 from .drawing import TrainedLayer, draw
+from .gaussian_drawing import draw_without_flow
 from .image_drawing import draw_images
 from .samples import Samples, to_hu
 
-DRAWING_SHARE = 0.15  # of the time, the rest is correcting and measuring
+_DRAWING_SHARE, _GAUSSIAN_SHARE = 0.15, 0.9  # of the time, the rest is correcting and measuring
 _CORRECTING_SHARE = 0.7  # of that rest
+
+
+def drawing_share(*, flow: bool) -> float:
+    """Of the time, until the samples are drawn, by a flow or without one."""
+    return _DRAWING_SHARE if flow else _GAUSSIAN_SHARE
 
 
 @torch.inference_mode()
@@ -76,11 +82,12 @@ def sample_invariances(
         )
         for k in range(len(x))
     ]
-    drawn = part(progress, 0, DRAWING_SHARE)
+    share = drawing_share(flow=trained.flow is not None)
+    drawn = part(progress, 0, share)
     seen = x if proposals_for is None else as_images(proposals_for, trained)
     slab = list(_drawn(trained, seen, asked, question, region, drawn))
     on_drawn([samples for samples, _ in slab])
-    proved = part(progress, DRAWING_SHARE, 1)
+    proved = part(progress, share, 1)
     return [
         _proved(trained, each, samples, images, part(proved, k / len(x), (k + 1) / len(x)))
         for k, (each, (samples, images)) in enumerate(zip(asked, slab, strict=True))
@@ -98,30 +105,30 @@ def _drawn(
     """The samples as the flow proposes them, and their images (n, 1, H, W), normalised."""
     n, seed, count = question.n, question.seed, len(asked)
     at_once = None
-    if not isinstance(trained.flow, ImageFlow):
+    if isinstance(trained.flow, LayerFlow):
         seeds = range(seed, seed + count)
         view = trained.view(seen, region)
         at_once = draw(trained, view, n=n, seeds=seeds, tile=question.tile, progress=progress)
     for k, each in enumerate(asked):
-        if at_once is None:
-            images, v = draw_images(
-                trained,
-                seen[k : k + 1],
-                region,
-                each.epsilon,
-                each.noise,
-                n=n,
-                seed=seed + k,
-                tile=question.tile,
-                progress=part(progress, k / count, (k + 1) / count),
-            )
-            latents = trained.embedding.encode(images).mean
+        heard = part(progress, k / count, (k + 1) / count)
+        if at_once is not None:
+            images, v, latents = at_once.images[k][:, None], at_once.invariances[k], at_once.latents[k]
         else:
-            images, v, latents = (
-                at_once.images[k][:, None],
-                at_once.invariances[k],
-                at_once.latents[k],
-            )
+            if trained.flow is None:
+                images, v = draw_without_flow(each, n=n, seed=seed + k, progress=heard)
+            else:
+                images, v = draw_images(
+                    trained,
+                    seen[k : k + 1],
+                    region,
+                    each.epsilon,
+                    each.noise,
+                    n=n,
+                    seed=seed + k,
+                    tile=question.tile,
+                    progress=heard,
+                )
+            latents = trained.embedding.encode(images).mean
         yield (
             Samples(
                 patch=to_hu(each.layer.view.region[0, 0]),
@@ -145,6 +152,7 @@ def _drawn(
                 floor=np.nan,
                 ceiling=np.nan,
                 corrected=False,
+                from_flow=trained.flow is not None,
                 layer=trained.layer,
                 domain=trained.domain,
                 seed=seed + k,
@@ -169,7 +177,7 @@ def _proved(
             proposed_misfit=before.cpu().numpy().astype(np.float64),
             corrected=True,
         )
-        if isinstance(trained.flow, ImageFlow):
+        if not isinstance(trained.flow, LayerFlow):
             samples = replace(samples, latents=trained.embedding.encode(moved).mean.cpu().numpy())
         images = moved
     evidence = gather_evidence(

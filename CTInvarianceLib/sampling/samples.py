@@ -41,6 +41,7 @@ class Samples:
         floor: of R, a distance in the units of z.
         ceiling: likewise.
         corrected: whether the samples were brought within the tolerance.
+        from_flow: whether a trained flow proposed them; else they were drawn from a Gaussian.
         layer: where the denoiser was cut.
         domain: "low" or "full".
         seed: of the draw.
@@ -67,6 +68,7 @@ class Samples:
     floor: float
     ceiling: float
     corrected: bool
+    from_flow: bool
     layer: str
     domain: str
     seed: int

@@ -6,7 +6,19 @@ from .normalization import MEAN, OFFSET_HU, STD, denormalize, normalize
 from .padding import mirrored, pad_to, pad_to_multiple, round_up
 from .principal import PrincipalComponents, principal_components
 from .schedule import rate_factor
-from .spectrum import RINGS, Spectrum, filtered, half_plane_weights, on_plane, power_of, ring_means, smoothed
+from .spectrum import (
+    RINGS,
+    Spectrum,
+    fade,
+    filtered,
+    half_plane_weights,
+    on_plane,
+    piece_power,
+    power_of,
+    ring_counts,
+    ring_means,
+    smoothed,
+)
 
 __all__ = [
     "MEAN",
@@ -18,6 +30,7 @@ __all__ = [
     "batch_size",
     "denormalize",
     "describe_device",
+    "fade",
     "filtered",
     "half_plane_weights",
     "mirrored",
@@ -26,9 +39,11 @@ __all__ = [
     "pad_to",
     "pad_to_multiple",
     "pick_device",
+    "piece_power",
     "power_of",
     "principal_components",
     "rate_factor",
+    "ring_counts",
     "ring_means",
     "round_up",
     "smoothed",

@@ -10,7 +10,10 @@ from torch import Tensor
 
 RINGS = 33
 """Frequencies at which a spectrum is kept, from 0 to the corner of the frequency plane, √½ cycles per pixel."""
-_DEGREE = 5
+_STIFFNESS = (
+    10.0  # of smoothed spectra: a jump of the third difference counts as much as so many misread frequencies
+)
+_FADED = 1.5  # frequencies that `fade` lets run into one
 _FAINTEST = 1e-5  # of the greatest power: below it there is rounding
 
 
@@ -26,8 +29,8 @@ class Spectrum:
 
     @classmethod
     def of(cls, images: Tensor) -> Self:
-        """The mean spectrum of images (…, H, W), taken as periodic."""
-        return cls(ring_means(power_of(images.flatten(0, -3)), images.shape[-1]).mean(0))
+        """The mean spectrum of images (…, H, W) that are pieces of larger ones."""
+        return cls(piece_power(images.flatten(0, -3)).mean(0))
 
     def on(self, rows: int, columns: int) -> Tensor:
         """(…, rows, columns // 2 + 1): the power at the frequencies of `torch.fft.rfft2`, at least 1e-5 of the peak."""
@@ -37,6 +40,29 @@ class Spectrum:
     def scaled(self, factor: float) -> Spectrum:
         """Of the images times √factor."""
         return Spectrum(self.power * factor)
+
+
+def piece_power(images: Tensor, over: Tensor | float = 1.0) -> Tensor:
+    """The power of every image (…, H, W), a piece of a larger one, (…, RINGS).
+
+    A piece, taken as periodic, has an edge where a period begins, whose power lies on top of all frequencies: so it
+    is faded out towards its borders.
+
+    Args:
+        images: pieces.
+        over: divides it, on the half plane of `rfft2`.
+    """
+    return ring_means(power_of(images * fade(images)) / over, images.shape[-1])
+
+
+def fade(images: Tensor) -> Tensor:
+    """Half a sine over rows and columns, (H, W), whose mean square is 1."""
+    rows, columns = (
+        ((torch.arange(side, device=images.device) + 0.5) * (torch.pi / side)).sin()
+        for side in images.shape[-2:]
+    )
+    window = rows[:, None] * columns
+    return (window / window.square().mean().sqrt()).to(images)
 
 
 def power_of(images: Tensor) -> Tensor:
@@ -73,15 +99,27 @@ def ring_means(plane: Tensor, columns: int) -> Tensor:
     return means
 
 
+def ring_counts(side: int, like: Tensor) -> Tensor:
+    """(RINGS,): numbers that the mean over a ring rests on, of a faded piece of side × side pixels."""
+    below, share = _rings(side, side, like)
+    weights, counts = half_plane_weights(side, like).expand_as(share), like.new_zeros(RINGS)
+    for ring, part in ((below, 1 - share), (below + 1, share)):
+        counts.index_add_(0, ring.flatten(), (part * weights).flatten())
+    return counts / _FADED
+
+
 def smoothed(rings: Tensor) -> Tensor:
-    """Power (…, RINGS) without what is chance in it: the best polynomial of its logarithm, rings weighted by size."""
-    place = torch.linspace(-1, 1, RINGS, device=rings.device, dtype=torch.float64)
-    basis = torch.stack([torch.cos(k * torch.arccos(place)) for k in range(_DEGREE + 1)], dim=1)
-    weights = torch.arange(RINGS, device=rings.device).clamp_min(1).double().sqrt()[:, None]
+    """Power (…, RINGS) without what is chance in it: of its logarithm, by the size of rings (Whittaker 1922).
+
+    Rings of high frequencies hold hundreds of numbers and stay as they are; those of low ones follow their neighbours.
+    """
+    weights = ring_counts(64, rings).double() / 2  # 1 / variance of a logarithm
+    third = torch.eye(RINGS, device=rings.device, dtype=torch.float64).diff(dim=0).diff(dim=0).diff(dim=0)
     floor = _FAINTEST * rings.amax(-1, keepdim=True).clamp_min(1e-25)
     logs = rings.clamp_min(floor).log().double()
-    fitted = torch.linalg.lstsq(weights * basis, (weights * logs.reshape(-1, RINGS).T)).solution
-    return (basis @ fitted).T.reshape(rings.shape).exp().to(rings)
+    stiff = weights.diag() + _STIFFNESS * third.T @ third
+    fitted = torch.linalg.solve(stiff, (weights * logs).reshape(-1, RINGS).T)
+    return fitted.T.reshape(rings.shape).exp().to(rings)
 
 
 def on_plane(rings: Tensor, rows: int, columns: int) -> Tensor:

@@ -12,7 +12,7 @@ from ..tensors import filtered
 from .layer import LocalLayer, inner_product
 from .metric import Metric
 
-STEPS, ITERATIONS = 2, 5
+STEPS, ITERATIONS = 3, 5
 _ENOUGH = 0.01  # of the first residual, in the preconditioner's norm
 
 

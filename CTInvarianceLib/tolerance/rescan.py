@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..base import VolumeError
-from ..tensors import Spectrum, filtered, power_of, ring_means
+from ..tensors import Spectrum, filtered, power_of, ring_means, smoothed
 from .layer import LocalLayer
 
 _BLOCK, _QUANTILE = 16, 0.1
@@ -33,12 +33,12 @@ class Noise:
     @classmethod
     def between(cls, low: Tensor, full: Tensor, dose: float) -> Self:
         """Of pairs (…, H, W): what the low dose has more than the full dose is a share 1 − dose of its noise."""
-        return cls(Spectrum.of(low - full).scaled(1 / (1 - dose)), dose)
+        return cls(Spectrum(smoothed(Spectrum.of(low - full).power)).scaled(1 / (1 - dose)), dose)
 
     @classmethod
     def of_scan(cls, realisation: Tensor, dose: float) -> Self:
         """Of low-dose noise itself, (…, H, W), as the low-dose simulation makes it."""
-        return cls(Spectrum.of(realisation), dose)
+        return cls(Spectrum(smoothed(Spectrum.of(realisation).power)), dose)
 
     @classmethod
     def within(cls, image: Tensor, dose: float) -> Self:
@@ -61,7 +61,7 @@ class Noise:
         power = power_of((blocks - blocks.mean((1, 2), keepdim=True)) * window) / window.square().mean()
         decile = power.quantile(_QUANTILE, dim=0) / -math.log(1 - _QUANTILE)
         decile[0, 0] = decile[0, 1]
-        return cls(Spectrum(ring_means(decile, _BLOCK)), dose)
+        return cls(Spectrum(smoothed(ring_means(decile, _BLOCK))), dose)
 
     def draw(self, count: int, rows: int, columns: int, *, generator: torch.Generator) -> Tensor:
         """Low-dose noise, (count, 1, rows, columns)."""

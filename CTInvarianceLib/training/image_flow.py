@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -14,13 +14,14 @@ from ..config import FlowConfig
 from ..denoisers import Linearizer, View, reach
 from ..flow import ImageFlow, Seen
 from ..models import build_flow
-from ..tensors import Spectrum, batch_size, filtered, power_of, ring_means, smoothed
+from ..tensors import Spectrum, batch_size, filtered, mirrored, piece_power, ring_means, round_up, smoothed
 from ..tolerance import LocalLayer, Metric, measure_gain, most_probable, start_of, unit_of
 from ..volumes import Region
 from .run import Run, stage_seed
 
 _GAIN_PATCHES = 16
 _KERNEL_REACH = 8  # pixels that a kernel blurs the cut edge of a patch into
+_WHITENED_REACH = 8  # pixels, about, that the filter which whitens reaches
 _MAX_NORM = 10.0  # of the gradient, for every cell
 
 
@@ -42,9 +43,9 @@ class PatchPool:
 
     def noise(self, dose: float) -> Tensor:
         """(P, RINGS): power of every low-dose patch's noise, that of its full dose included."""
-        power = power_of(self.inner.of(self.low_dose - self.full_dose))[:, 0]
         of_full = dose / (1 - dose) / self.strengths.square()[:, None]
-        return smoothed(ring_means(power, self.inner.width)) * (1 + of_full)
+        inserted = self.inner.of(self.low_dose - self.full_dose)[:, 0]
+        return smoothed(piece_power(inserted)) * (1 + of_full)
 
     def domain(self, domain: str) -> Tensor:
         """The patches of "low" or "full" without the margin."""
@@ -204,7 +205,7 @@ def fit_image_flow(
         flow.share.copy_(look.share)
         flow.gain.copy_(look.gain)
         flow.fit_linear(images, look.seen)
-        cells, conditions = _in_all_positions(flow, flow.whitened(images, look.seen), look.seen)
+        cells, conditions = _in_all_positions(flow, *_inside(flow, images, look.seen))
     history = flow.flow.fit(
         cells,
         conditions,
@@ -218,6 +219,23 @@ def fit_image_flow(
     )
     flow.eval().requires_grad_(False)
     return float(cells.square().mean()), history
+
+
+def _inside(flow: ImageFlow, images: Tensor, seen: Seen) -> tuple[Tensor, Seen]:
+    """u of pieces of larger images, and what is seen, without the pixels whose u depends on what lies outside."""
+    rows, columns = images.shape[-2:]
+    border = max(flow.period, round_up(2 * _WHITENED_REACH, flow.period)) // 2
+    height, width = rows - 2 * border, columns - 2 * border
+    if min(height, width) < 2 * flow.period:  # tiny patches are taken as they are
+        return flow.whitened(images, seen), seen
+    wide = replace(
+        seen, **{name: mirrored(getattr(seen, name), *[border] * 4) for name in ("estimate", "start")}
+    )
+    whitened = flow.whitened(mirrored(images, *[border] * 4), wide)
+    kept = Region(border, border, height, width)
+    return Region(2 * border, 2 * border, height, width).of(whitened), replace(
+        seen, estimate=kept.of(seen.estimate), start=kept.of(seen.start)
+    )
 
 
 def _in_all_positions(flow: ImageFlow, whitened: Tensor, seen: Seen) -> tuple[Tensor, Tensor]:

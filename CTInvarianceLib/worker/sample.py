@@ -43,7 +43,7 @@ class Sample(Question):
     def run(self, work: Work) -> Result:
         """Write the arrays as soon as they are drawn; then those that are within the tolerance, and the evidence."""
         from ..report import table
-        from ..sampling import DRAWING_SHARE
+        from ..sampling import drawing_share
 
         models, start = work.sets.get(self.models), time.monotonic()
         embedding = models.embedding(self.domain).module
@@ -53,7 +53,7 @@ class Sample(Question):
 
         def show(slab: Sequence[Samples]) -> None:
             self._write(slab, Path(self.out))
-            progress(DRAWING_SHARE, ready={"out": self.out})
+            progress(drawing_share(flow=self.flow), ready={"out": self.out})
 
         slab = models.sample_slab(
             low, self, full_dose_hu=full, noise_hu=noise, region=region, progress=progress, on_drawn=show

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -146,6 +147,38 @@ def test_grids_are_sampled_in_any_region_and_see_what_surrounds_it(
     assert table["embedding"] == kind
     np.testing.assert_allclose(table["consistency"]["of_every_sample"], expected.consistency, atol=1e-3)
     assert table["invariance"]["misfit_max"] <= 1.1
+
+
+def test_a_layer_is_sampled_without_its_flow(tiny_complete_models, tiny_source, tmp_path, capsys):
+    """Also where it has none; low dose only."""
+    models = tmp_path / "models"
+    shutil.copytree(tiny_complete_models, models)
+    shutil.rmtree(models / "flows")
+    path, out = tiny.series(tiny_source), tmp_path / "out"
+    arguments = [
+        "sample",
+        path,
+        "--models",
+        models,
+        "--denoiser",
+        "chen",
+        "--layer",
+        5,
+        "-n",
+        4,
+        "--out",
+        out,
+    ]
+    assert main([str(a) for a in arguments]) == 2
+    assert "is not trained yet" in capsys.readouterr().err
+    assert not out.exists()
+    assert main([str(a) for a in (*arguments, "--without-flow")]) == 0
+    assert "Drawn without a flow, they lay" in capsys.readouterr().out
+    found = json.loads((out / "table.json").read_text())
+    assert found["flow"] is False
+    assert found["invariance"]["misfit_max"] <= 1.1
+    assert main([str(a) for a in (*arguments, "--without-flow", "--domain", "full")]) == 2
+    assert "need a flow" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -45,11 +45,11 @@ def test_quick_and_whatever_says_nothing_take_the_complete_embedding():
 
 
 def test_a_question_says_which_samples_are_meant_and_tiles_do_not_change_them():
-    asked = Question("chen", "5", 7, "full", 3, 0.7, 64)
+    asked = Question("chen", "5", 7, "full", 3, 0.7, 64, flow=False)
     assert (asked.tolerance, asked.tile) == (0.7, 64)
     assert Question("chen", "5").tolerance == DEFAULT_TOLERANCE
     assert asked.to_dict() == {
-        "denoiser": "chen", "layer": "5", "domain": "full", "n": 7, "seed": 3, "tolerance": 0.7
+        "denoiser": "chen", "layer": "5", "domain": "full", "n": 7, "seed": 3, "tolerance": 0.7, "flow": False
     }  # fmt: skip
 
 

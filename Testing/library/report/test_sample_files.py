@@ -226,7 +226,7 @@ def drawn(
         invariances=images, latents=images, tolerance=0.5, tolerance_hu=2.5, epsilon=0.01, noise_hu=20.0,
         noise_from="partner", closed_form=6.0, moved=np.full(n, 2.0), proposed_spread=7.0,
         proposed_misfit=np.full(n, 1.3), evidence=evidence, consistency=np.linspace(0, 0.1, n), floor=1.0,
-        ceiling=9.0, corrected=True, layer="8", domain=domain, seed=seed,
+        ceiling=9.0, corrected=True, from_flow=True, layer="8", domain=domain, seed=seed,
     )  # fmt: skip
 
 

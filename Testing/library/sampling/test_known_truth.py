@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-import scipy.stats
 import torch
 from textures import Filter, blur, spectrum, texture
 
+from CTInvarianceLib.base import VolumeError
 from CTInvarianceLib.config import FlowConfig, Question
 from CTInvarianceLib.embedding import CompleteEmbedding
 from CTInvarianceLib.flow import ConvolutionalFlow, ImageFlow, Seen
@@ -21,6 +23,7 @@ from CTInvarianceLib.tensors import (
     ring_means,
 )
 from CTInvarianceLib.training import PatchPool, fit_image_flow, see_layer
+from CTInvarianceLib.trust import FUNCTIONALS, calibrate
 from CTInvarianceLib.volumes import Region
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -43,9 +46,16 @@ def trained(denoiser: Filter, *, shuffled: bool = False, wide: float = 1.0) -> T
     look = see_layer(pool, denoiser, "1", tolerances=(0.1, 2.0), dose=DOSE)
     flow = ImageFlow(ConvolutionalFlow(16, ImageFlow.maps(4), 2, CONFIG.blocks, CONFIG.hidden))
     fit_image_flow(flow, (low.roll(1, 0) if shuffled else low) * wide, look, CONFIG)
+    return replace(without_flow(denoiser), flow=flow.eval(), tolerances=(0.1, 2.0))
+
+
+def without_flow(denoiser: Filter) -> TrainedLayer:
+    """A layer without a flow."""
+    denoiser.eval().requires_grad_(False)
+    low, _ = scans(8, seed=1)
     embedding = CompleteEmbedding(SIDE)
     embedding.start_from(principal_components(embedding.linear_samples(low), 16), 0.0)
-    return TrainedLayer(denoiser, "1", "low", embedding.eval(), flow.eval(), low[:8], DOSE, (0.1, 2.0))
+    return TrainedLayer(denoiser, "1", "low", embedding.eval(), None, low, DOSE)
 
 
 def drawn(layer: TrainedLayer, tau: float, *, n: int = 48, seed: int = 40):
@@ -99,6 +109,24 @@ def test_variance_per_frequency_is_the_closed_forms(blurred, tau):
         assert samples.moved.mean() < samples.spread / 3
 
 
+@pytest.mark.parametrize("tau", [0.25, 1.0])
+def test_the_road_without_a_flow_has_the_closed_forms_variance_too(tau):
+    layer = without_flow(Filter(blur))
+    slab = drawn(layer, tau, n=32)
+    ratio = variance(slab) / closed_form(layer.denoiser, slab[0].epsilon)
+    assert ratio[2:28] == pytest.approx(torch.ones(26), abs=0.12)
+    assert float(ratio[2:28].mean()) == pytest.approx(1, abs=0.03)
+    for samples in slab:
+        assert not samples.from_flow
+        assert samples.misfit.max() < 1.1
+        assert samples.proposed_misfit.mean() < 1.1
+        assert samples.moved.mean() < samples.spread / 10
+    many = drawn(layer, tau, n=5)
+    np.testing.assert_allclose(many[0].images, slab[0].images[:5], atol=0.05)
+    with pytest.raises(VolumeError, match="need a flow"):
+        drawn(replace(layer, domain="full"), tau, n=2)
+
+
 @pytest.mark.slow
 def test_scaled_and_copied_layers_hide_the_same(blurred):
     spreads = {}
@@ -148,43 +176,34 @@ def test_the_latents_are_those_of_the_samples(blurred):
     np.testing.assert_allclose(denormalize(decoded)[:, 0], samples.images, atol=0.02)
 
 
-def functionals(images: torch.Tensor) -> torch.Tensor:
-    """Twenty numbers of every image (N, 1, SIDE, SIDE): energies of bands in a piece, means, projections."""
-    generator = torch.Generator().manual_seed(11)
-    piece = images[..., 24:40, 24:40]
-    bands = ring_means(power_of(piece)[:, 0], 16)[:, 1:].unflatten(1, (8, 4)).mean(2)
-    quarters = torch.nn.functional.avg_pool2d(images, SIDE // 2).flatten(1)
-    patterns = torch.randn(8, SIDE * SIDE, generator=generator)
-    return torch.cat((bands, quarters, images.flatten(1) @ patterns.T), dim=1)
-
-
-@torch.inference_mode()
-def ranks(flow: ImageFlow, seen: Seen, images: torch.Tensor, n: int) -> torch.Tensor:
-    """Of every image's functionals among those of n samples of it, 0 … n, (N, 20)."""
-    truth, generator = functionals(images), torch.Generator().manual_seed(12)
-    cells = (len(images), 16, SIDE // 4, SIDE // 4)
-    drawn = [functionals(flow.inverse(torch.randn(cells, generator=generator), seen)) for _ in range(n)]
-    return (torch.stack(drawn) < truth).sum(0)
-
-
-def chances(found: torch.Tensor) -> list[float]:
-    """Of ranks 0 … 19 (N, 20), for every functional: the probability that equal ones are as uneven (χ²)."""
-    return [float(scipy.stats.chisquare(torch.bincount(own // 4, minlength=5)).pvalue) for own in found.T]
+def altered(flow: ImageFlow, **buffers: torch.Tensor) -> ImageFlow:
+    """The same flow with other buffers: wrong on purpose."""
+    other = ImageFlow(flow.flow, posterior=flow.posterior)
+    other.load_state_dict(flow.state_dict() | buffers)
+    return other.eval()
 
 
 def test_the_truth_ranks_among_its_samples_by_chance():
     """Given z + ε η, the image is one of its own samples: 200 of them, 20 functionals, and no rank is preferred."""
-    soft = trained(Filter(lambda f: torch.exp(-((f / 0.25) ** 2))))
+    flow = trained(Filter(lambda f: torch.exp(-((f / 0.25) ** 2)))).flow
+    assert isinstance(flow, ImageFlow)
     low, full = scans(200, seed=700)
     pool = PatchPool(low, full, Region(0, 0, SIDE, SIDE), torch.ones(200))
-    seen = see_layer(pool, soft.denoiser, "1", tolerances=(0.1, 2.0), dose=DOSE, seed=3).seen
-    assert isinstance(soft.flow, ImageFlow)
-    assert min(chances(ranks(soft.flow, seen, low, 19))) > 0.01 / 20
-    narrow = ImageFlow(soft.flow.flow, posterior=True)
-    narrow.load_state_dict(soft.flow.state_dict())
-    narrow.log_factors -= 0.7  # half the variance: a wrong flow gets other ranks
-    wrong = [
-        scipy.stats.chisquare(torch.bincount(own // 4, minlength=5)).pvalue
-        for own in ranks(narrow, seen, low, 19).T
-    ]
-    assert sum(p < 0.01 / 20 for p in wrong) > 5
+    denoiser = Filter(lambda f: torch.exp(-((f / 0.25) ** 2))).eval()
+    seen = see_layer(pool, denoiser, "1", tolerances=(0.1, 2.0), dose=DOSE, seed=3).seen
+    right = calibrate(flow, seen, low)
+    assert right.chances.min() > 0.01 / FUNCTIONALS
+    assert right.covered == pytest.approx(0.9, abs=0.02)
+    assert (right.v_mean, right.v_std) == pytest.approx((0, 1), abs=0.03)
+    assert right.v_distance < 0.01
+    assert right.v_follows < 0.05
+    narrow = calibrate(altered(flow, log_factors=flow.log_factors - 0.7), seen, low)
+    assert (narrow.chances < 0.01 / FUNCTIONALS).sum() > 5
+    assert narrow.covered < 0.84
+    assert narrow.v_std > 1.3
+    biased = calibrate(altered(flow, follow=flow.follow * 0.8), seen, low)
+    assert (biased.chances < 0.01 / FUNCTIONALS).sum() > 3
+    of_others = Seen(seen.estimate.roll(1, 0), seen.start.roll(1, 0), seen.epsilon, seen.noise)
+    shuffled = calibrate(flow, of_others, low)
+    assert shuffled.covered < 0.8
+    assert shuffled.v_follows > 3 * right.v_follows

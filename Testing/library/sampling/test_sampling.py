@@ -15,7 +15,7 @@ import CTInvarianceLib as cti
 from CTInvarianceLib.base import LayerError, ModelsError, VolumeError, WeightsError
 from CTInvarianceLib.config import Question
 from CTInvarianceLib.denoisers import Identity
-from CTInvarianceLib.sampling import DRAWING_SHARE, sample_invariances
+from CTInvarianceLib.sampling import drawing_share, sample_invariances
 from CTInvarianceLib.tensors import STD, denormalize, normalize
 from CTInvarianceLib.trust import consistency, mosaics
 
@@ -335,7 +335,7 @@ def test_the_correction_can_be_stopped_too(models, patch, full):
 
     def stop(fraction):
         fractions.append(fraction)
-        if fraction > DRAWING_SHARE + 0.1:
+        if fraction > drawing_share(flow=True) + 0.1:
             raise KeyError("stop")
 
     with pytest.raises(KeyError, match="stop"):
