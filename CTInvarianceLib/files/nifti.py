@@ -1,66 +1,191 @@
-"""A guard before ITK's NIfTI reader, which takes two kinds of wrong file for right ones."""
+"""NIfTI-1 headers, .nii and .nii.gz. Source: the standard, https://nifti.nimh.nih.gov/pub/dist/src/niftilib/nifti1.h."""
 
 from __future__ import annotations
 
 import gzip
-import shutil
-import struct
+import math
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
-from math import prod
+from itertools import product
 from pathlib import Path
-from tempfile import TemporaryDirectory
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ..base import VolumeError
+from .header_text import require_scalar, three_sizes
+from .stored import StoredImage, damaged
 
-_HEADER_BYTES = 348
+_FIELDS = {
+    "sizeof_hdr": ("i4", 0), "dim": ("8i2", 40), "datatype": ("i2", 70), "bitpix": ("i2", 72),
+    "pixdim": ("8f4", 76), "vox_offset": ("f4", 108), "scl_slope": ("f4", 112), "scl_inter": ("f4", 116),
+    "xyzt_units": ("u1", 123), "qform_code": ("i2", 252), "sform_code": ("i2", 254), "quatern": ("3f4", 256),
+    "qoffset": ("3f4", 268), "srow": ("(3,4)f4", 280), "magic": ("S4", 344),
+}  # fmt: skip
+_BYTES = 348
+_HEADER = np.dtype(
+    {
+        "names": list(_FIELDS),
+        "formats": [kind for kind, _ in _FIELDS.values()],
+        "offsets": [at for _, at in _FIELDS.values()],
+        "itemsize": _BYTES,
+    }
+)
+_TYPES = {
+    2: "u1",
+    4: "i2",
+    8: "i4",
+    16: "f4",
+    64: "f8",
+    256: "i1",
+    512: "u2",
+    768: "u4",
+    1024: "i8",
+    1280: "u8",
+}
+_COLOURS = {32: 2, 1792: 2, 128: 3, 2304: 4}  # complex numbers, RGB, RGBA
+_MM = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}  # of unknown, metre, millimetre, micrometre
+_SCANNER = 1
+_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+_ROUNDED = 1e-7  # what single precision leaves of 0 in half a turn
+_SHEAR = 1e-2  # cosine between axes that is no rounding
+_UNIT = 1e-3  # by which the square of a rounded quaternion may exceed 1
+_APART = 0.1  # voxels by which sform and qform may place a corner differently
+_UNEQUAL = 0.01  # relative difference of the spacings of sform and pixdim
 
 
-@contextmanager
-def complete_nifti(path: Path) -> Iterator[Path]:
-    """An uncompressed, complete copy of a .nii.gz file, or the .nii file itself.
-
-    ITK fills what is missing from a truncated file with zeros, and reads `x.nii` when it is asked for
-    `x.nii.gz` and both are there. So unpack away from any other file, and compare the size with the header.
-    Source of the layout: the NIfTI-1 header, https://nifti.nimh.nih.gov/nifti-1.
+def read_nifti(path: Path) -> StoredImage:
+    """What the header says.
 
     Raises:
-        VolumeError: truncated, damaged or not NIfTI-1.
+        VolumeError: another file, a damaged header, a colour or vector image, other than two or three dimensions.
+        OSError: a file that cannot be read.
     """
-    if path.suffix.lower() != ".gz":
-        _require_complete(path, path)
-        yield path
-        return
-    with TemporaryDirectory(prefix="ctinvariance-") as folder:
-        unpacked = Path(folder, "volume.nii")
-        try:
-            with gzip.open(path) as packed, unpacked.open("wb") as target:
-                shutil.copyfileobj(packed, target, 1 << 20)
-        except (OSError, EOFError, zlib.error) as error:
-            raise VolumeError(
-                "the file is truncated or not gzip", where=path, hint=f"Copy or export it again ({error})."
-            ) from error
-        _require_complete(unpacked, path)
-        yield unpacked
+    header, order = _header(path)
+    length, *sizes = (int(size) for size in header["dim"])
+    if not 1 <= length <= 7:
+        raise damaged(path, f"its header says that it has {length} dimensions")
+    code = int(header["datatype"])
+    require_scalar(path, _COLOURS.get(code, 1))
+    size, kind = three_sizes(path, sizes[:length]), np.dtype(_TYPES.get(code, "V1")).newbyteorder(order)
+    if code not in _TYPES or kind.itemsize * 8 != header["bitpix"]:
+        raise damaged(path, f"its header says datatype {code} of {header['bitpix']} bits")
+    start, slope, inter = float(header["vox_offset"]), float(header["scl_slope"]), float(header["scl_inter"])
+    if start and not (start >= _BYTES and start == round(start)):
+        raise damaged(path, f"its header says that the voxels begin at byte {start:g}")
+    scaled = math.isfinite(slope) and slope != 0  # 0 is no scaling; some programs write NaN for that
+    if scaled and not math.isfinite(inter):
+        raise damaged(path, f"its header says scl_inter {inter}")
+    affine, findings = _place(path, header, size)
+    first, packed = int(start) or 352, path.name.lower().endswith(".gz")
+    return StoredImage(
+        path,
+        size,
+        kind,
+        affine,
+        ((path, 0 if packed else first),),
+        encoding="gzip" if packed else "raw",
+        skipped=first if packed else 0,
+        slope=slope if scaled else 1.0,
+        intercept=inter if scaled else 0.0,
+        findings=findings,
+    )
 
 
-def _require_complete(file: Path, where: Path) -> None:
-    """Compares the size of an uncompressed NIfTI-1 file with dim, bitpix and vox_offset of its header."""
-    with file.open("rb") as stream:
-        header = stream.read(_HEADER_BYTES)
-    order = next((o for o in "<>" if header[:4] == struct.pack(f"{o}i", _HEADER_BYTES)), None)
-    if order is None or len(header) < _HEADER_BYTES:
-        raise VolumeError(
-            "not a whole NIfTI-1 file", where=where, hint="Copy or export it again, or save it as .nrrd."
+def _header(path: Path) -> tuple[np.void, str]:
+    """The fields, and the byte order of the file."""
+    try:
+        with (gzip.open if path.name.lower().endswith(".gz") else open)(path, "rb") as file:
+            content = file.read(_BYTES)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise damaged(path, f"truncated, or not gzip ({error})") from error
+    for order in "<>":
+        if len(content) == _BYTES:
+            header = np.frombuffer(content, _HEADER.newbyteorder(order))[0]
+            if header["sizeof_hdr"] == _BYTES and header["magic"] == b"n+1":
+                return header, order
+    raise VolumeError(
+        "not a whole NIfTI-1 file", where=path, hint="Copy or export it again, or save it as .nrrd."
+    )
+
+
+def _place(
+    path: Path, header: np.void, size: tuple[int, int, int]
+) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+    """The affine in LPS, and where the header contradicts itself.
+
+    sform and qform may both be there, for different spaces. The one of the scanner is taken; where both claim it, or
+    none, the qform, as ITK and 3D Slicer do, but for a sheared sform, which no qform can hold.
+    """
+    unit = _MM.get(int(header["xyzt_units"]) & 7)
+    if unit is None:
+        raise damaged(path, f"its header says xyzt_units {header['xyzt_units']}")
+    spacing = [float(value) for value in header["pixdim"][1:4]]
+    spacing = [1.0 if n == 1 and not mm else mm for n, mm in zip(size, spacing, strict=True)]
+    usable = all(0 < mm < math.inf for mm in spacing)
+    if not usable and (header["qform_code"] > 0 or header["sform_code"] <= 0):
+        raise damaged(
+            path, f"its header says that voxels are {' x '.join(f'{mm:g}' for mm in spacing)} mm apart"
         )
-    axes, *sizes = struct.unpack_from(f"{order}8h", header, 40)
-    (bits,) = struct.unpack_from(f"{order}h", header, 72)
-    (offset,) = struct.unpack_from(f"{order}f", header, 108)
-    needed = offset + prod(max(size, 1) for size in sizes[: max(axes, 0)]) * bits / 8
-    if not file.stat().st_size >= needed:
-        raise VolumeError(
-            f"the file is truncated: {file.stat().st_size} of {needed:.0f} bytes",
-            where=where,
-            hint="Copy or export it again.",
+    forms = {}
+    if header["qform_code"] > 0:
+        forms["qform"] = _quaternion(path, header, spacing)
+    if header["sform_code"] > 0:
+        forms["sform"] = np.vstack([header["srow"].astype(np.float64), (0, 0, 0, 1)])
+    if not forms:
+        affine = np.diag([*np.multiply(spacing, unit), 1.0])
+        return affine, (
+            "sform and qform are unset: which way the patient's left, front and head are is not known",
         )
+    if not all(np.isfinite(form).all() and np.linalg.det(form) for form in forms.values()):
+        raise damaged(path, f"its header holds no place: {' and '.join(forms)} are not invertible")
+    claims = [name for name in forms if header[f"{name}_code"] == _SCANNER] or list(forms)
+    name = "sform" if "sform" in claims and _sheared(forms["sform"]) else claims[0]
+    findings = _contradictions(forms, name, spacing if usable else None, size)
+    if not findings and "sform" in forms:  # the same place with fewer roundings
+        name = "sform"
+    return _TO_LPS @ np.diag([unit, unit, unit, 1.0]) @ forms[name], findings
+
+
+def _sheared(form: NDArray[np.float64]) -> bool:
+    directions = form[:3, :3] / np.linalg.norm(form[:3, :3], axis=0)
+    return bool(np.abs(directions.T @ directions - np.eye(3)).max() > _SHEAR)
+
+
+def _quaternion(path: Path, header: np.void, spacing: list[float]) -> NDArray[np.float64]:
+    """The qform, method 2 of the standard: a rotation, distances and a shift, in RAS."""
+    b, c, d = header["quatern"].astype(np.float64)
+    rest = 1 - (b * b + c * c + d * d)
+    if not (rest > -_UNIT and np.isfinite(header["qoffset"]).all()):
+        raise damaged(path, f"its header holds no rotation: quaternion {b:g}, {c:g}, {d:g}")
+    a = 0.0 if rest < _ROUNDED else math.sqrt(rest)
+    a, b, c, d = np.divide((a, b, c, d), math.hypot(a, b, c, d))
+    rotation = np.array(
+        [
+            [a * a + b * b - c * c - d * d, 2 * (b * c - a * d), 2 * (b * d + a * c)],
+            [2 * (b * c + a * d), a * a + c * c - b * b - d * d, 2 * (c * d - a * b)],
+            [2 * (b * d - a * c), 2 * (c * d + a * b), a * a + d * d - b * b - c * c],
+        ]
+    )
+    turned = -1.0 if header["pixdim"][0] < 0 else 1.0
+    form = np.eye(4)
+    form[:3, :3], form[:3, 3] = rotation * (spacing[0], spacing[1], turned * spacing[2]), header["qoffset"]
+    return form
+
+
+def _contradictions(
+    forms: dict[str, NDArray[np.float64]], taken: str, spacing: list[float] | None, size: tuple[int, int, int]
+) -> tuple[str, ...]:
+    """Where sform, qform and pixdim do not say the same."""
+    own = np.linalg.norm(forms[taken][:3, :3], axis=0)
+    corners = np.array([(*corner, 1) for corner in product(*((0, n - 1) for n in size))]).T
+    findings = []
+    for other, form in forms.items():
+        apart = np.abs((form - forms[taken]) @ corners).max()
+        if apart > _APART * own.min():
+            findings.append(
+                f"{taken} and {other} contradict each other by up to {apart:.2f} mm; {taken} is taken"
+            )
+    if spacing and np.abs(np.divide(spacing, own) - 1).max() > _UNEQUAL:
+        says, is_so = (" x ".join(f"{mm:.4g}" for mm in each) for each in (spacing, own))
+        findings.append(f"pixdim says voxels of {says} mm, {taken} {is_so} mm; {taken} is taken")
+    return tuple(findings)

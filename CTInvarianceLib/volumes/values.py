@@ -1,0 +1,77 @@
+"""What values of a CT can be, and when they are hardly Hounsfield units."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..base import HounsfieldWarning
+from .ct_volume import CTVolume
+
+PADDING_HU = -1024
+"""What padding outside the scanned circle becomes, HU: the air of a scale that starts at -1024."""
+
+EMPTY_BELOW_HU = -2000
+"""At and below this nothing was measured, HU. Scanners write -2000, -2048 or -3024 outside the circle, often without
+saying so; noisy air below -1024 stays above it."""
+
+_BODY_MM = 100.0  # no cut of that size through a person is without fat and air
+_SPAN_HU = 16.0  # noise alone spans more
+_BELOW_AIR_HU = -1200.0  # noise takes few voxels so far
+_NO_AIR_HU = -900.0
+_MANY = 0.01  # of all voxels
+
+
+def padded(hu: NDArray[Any]) -> NDArray[Any]:
+    """The same array, in which nothing that was not measured is left: padding is `PADDING_HU`."""
+    if hu.dtype.kind != "u" and hu.size and hu.min() <= EMPTY_BELOW_HU:
+        hu[hu <= EMPTY_BELOW_HU] = PADDING_HU
+    return hu
+
+
+def hardly_hu(volume: CTVolume) -> str:
+    """Why the values are hardly HU, as part of a sentence; "" where they may be, or where too little is seen to tell.
+
+    Air is -1000 HU, and every slice of some size has some of it or of fat. Values that begin at 0 or above were shifted
+    or scaled, many equal ones at the lower end were clipped, and many far below air were shifted downwards.
+    """
+    sides = np.multiply(volume.spacing, volume.shape[::-1])
+    low, high = float(volume.hu.min()), float(volume.hu.max())
+    if min(sides[:2]) < _BODY_MM or low == high:
+        return ""
+    span = f"values from {low:.4g} to {high:.4g}"
+    if high - low < _SPAN_HU:
+        return f"{span} are hardly HU; they seem to be scaled"
+    if low >= 0:
+        guess = (
+            "scaled to 0 to 255"
+            if high <= 255
+            else f"shifted, by {1024 if high < 5000 else 'some'} HU perhaps"
+        )
+        return f"{span} are hardly HU, as air is -1000; they seem to be {guess}"
+    if low > _NO_AIR_HU and _share(volume.hu == volume.hu.min()) > _MANY:
+        return f"{span} are clipped at {low:.4g}, as for a window; air is -1000 HU"
+    below = _share(volume.hu < _BELOW_AIR_HU)
+    if below > _MANY:
+        return (
+            f"{below:.0%} of the values lie below {_BELOW_AIR_HU:g} HU, air is -1000; they seem to be shifted"
+        )
+    return ""
+
+
+def warn_of_values(volume: CTVolume) -> None:
+    """Say where values are hardly HU.
+
+    Warns:
+        HounsfieldWarning: see `hardly_hu`.
+    """
+    if why := hardly_hu(volume):
+        hint = "Noise, networks and displays take them for HU: correct them first."
+        warnings.warn(HounsfieldWarning(f"{why}: {volume.source or 'volume'}. {hint}"), stacklevel=3)
+
+
+def _share(voxels: NDArray[np.bool_]) -> float:
+    return float(np.count_nonzero(voxels)) / voxels.size
