@@ -158,9 +158,25 @@ def test_unused_bits_of_the_stored_values_do_not_count(tmp_path):
     assert read_volume(tmp_path).hu.ravel().tolist() == [0x0FFF, 1, 0x07FF]
 
 
-def test_pixels_longer_than_needed(tmp_path):
-    path = write_slice(tmp_path / "a.dcm", np.arange(24, dtype=np.uint16).reshape(6, 4), Rows=5)
-    assert read_volume(path).hu.ravel().tolist() == list(range(-1024, -1004))
+@pytest.mark.parametrize("more", [1, 2, 6])
+def test_pixels_that_are_padded_a_little(tmp_path, more):
+    stored = np.arange(24, dtype=np.uint16).reshape(6, 4)
+    path = write_slice(tmp_path / "a.dcm", stored, PixelData=stored.tobytes() + bytes(more))
+    assert np.array_equal(read_volume(path).hu[0], stored.astype(int) - 1024)
+
+
+@pytest.mark.parametrize(
+    "tags", [{"Rows": 5}, {"Columns": 3}, {"Rows": 3, "Columns": 4}, {"BitsAllocated": 8}]
+)
+def test_pixels_that_are_a_row_or_column_too_many(tmp_path, tags):
+    """The size is wrong, or there is more than one image."""
+    path = write_slice(tmp_path / "a.dcm", np.arange(24, dtype=np.uint16).reshape(6, 4))
+    dataset = pydicom.dcmread(path)
+    for name, value in tags.items():
+        setattr(dataset, name, value)
+    dataset.save_as(path)
+    with pytest.raises(DicomError, match=r"cannot be decoded.*a\.dcm.*48 bytes of pixels"):
+        read_volume(path)
 
 
 # One pass
