@@ -2,7 +2,7 @@
 
 from .reading import read_volume, volume_grid
 from .sequence import write_sequence
-from .suffixes import READABLE, volume_suffix, writable_suffix
+from .suffixes import READABLE, volume_suffix
 from .writing import require_writable, write_volume
 
 __all__ = [
@@ -11,7 +11,6 @@ __all__ = [
     "require_writable",
     "volume_grid",
     "volume_suffix",
-    "writable_suffix",
     "write_sequence",
     "write_volume",
 ]

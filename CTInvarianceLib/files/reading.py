@@ -80,16 +80,20 @@ def read_volume(
 
 
 def volume_grid(path: Path) -> tuple[tuple[int, int, int], tuple[float, float, float]]:
-    """Slices, rows and columns of a volume file, and their distances along i, j and k, mm, without its voxels.
+    """Slices, rows and columns of a volume file, and their distances along i, j and k, mm, as `read_volume` gives them.
+
+    Its voxels are not read.
 
     Raises:
         VolumeError: a header that is damaged, or of no CT volume; a file that is shorter or longer than it says.
+
+    Warns:
+        GeometryWarning: a file that contradicts itself, or is to be turned.
     """
     image = _stored(path)
     image.require_whole()
-    order = axial_order(image.affine)
-    columns, rows, slices = (image.size[axis] for axis in order)
-    i, j, k = np.linalg.norm(image.affine[:3, :3], axis=0)[list(order)].tolist()
+    columns, rows, slices = (image.size[axis] for axis in axial_order(image.affine))
+    i, j, k = np.linalg.norm(_axial(image)[:3, :3], axis=0).tolist()
     return (slices, rows, columns), (i, j, k)
 
 
@@ -114,17 +118,20 @@ def _read_image(path: Path) -> CTVolume:
     hu = padded(_scaled(image.voxels(), image.slope, image.intercept))
     i, j, k = axial_order(image.affine)
     hu = np.ascontiguousarray(hu.transpose(2 - k, 2 - j, 2 - i))
-    volume = CTVolume(hu, image.affine[:, (i, j, k, 3)], str(path))
-    findings = list(image.findings)
-    if (i, j, k) != (0, 1, 2):
-        slices, rows, columns = volume.shape
-        findings.append(
-            f"its slices are {plane_of(image.affine)}; it was turned to {slices} axial ones of {rows} x {columns}"
-        )
-    for finding in findings:
-        warnings.warn(GeometryWarning(f"{finding}: {path}"), stacklevel=3)
+    volume = CTVolume(hu, _axial(image), str(path))
     warn_of_values(volume)
     return volume
+
+
+def _axial(image: StoredImage) -> NDArray[np.float64]:
+    """The affine with its axes in axial order; says what is unusual about it."""
+    order = axial_order(image.affine)
+    findings = list(image.findings)
+    if order != (0, 1, 2):
+        findings.append(f"its slices are {plane_of(image.affine)}; it was turned so that they are axial")
+    for finding in findings:
+        warnings.warn(GeometryWarning(f"{finding}: {image.path}"), stacklevel=4)
+    return image.affine[:, (*order, 3)]
 
 
 def _scaled(stored: NDArray[Any], slope: float, intercept: float) -> NDArray[Any]:

@@ -53,7 +53,7 @@ def require_axial(volume: CTVolume) -> None:
         raise VolumeError(
             f"its slices are {plane_of(volume.affine)}, {tilt:.0f} degrees from axial, and a scan's are axial",
             where=where,
-            hint="Give the axial series that it was made from.",
+            hint="Give the axial series that it was made from, or save it with axial slices.",
         )
     step = volume.affine[:3, 2] / volume.spacing[2]
     if tilt > _OBLIQUE_DEGREES and len(volume.hu) > 1 and abs(step[2]) < np.cos(np.radians(_OBLIQUE_DEGREES)):
