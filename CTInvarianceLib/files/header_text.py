@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ..base import VolumeError
 from .stored import damaged
@@ -61,7 +61,7 @@ def require_scalar(path: Path, components: int) -> None:
         )
 
 
-def placed(axes: NDArray[np.float64], origin: Sequence[float]) -> NDArray[np.float64]:
+def placed(axes: NDArray[np.float64], origin: ArrayLike) -> NDArray[np.float64]:
     """The affine of an image; one of two dimensions lies in the plane z = 0, 1 mm thick.
 
     Args:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..base import VolumeError
 from .header_text import require_scalar, three_sizes
-from .stored import StoredImage, damaged
+from .stored import Order, StoredImage, damaged
 
 _FIELDS = {
     "sizeof_hdr": ("i4", 0), "dim": ("8i2", 40), "datatype": ("i2", 70), "bitpix": ("i2", 72),
@@ -21,6 +21,7 @@ _FIELDS = {
     "xyzt_units": ("u1", 123), "qform_code": ("i2", 252), "sform_code": ("i2", 254), "quatern": ("3f4", 256),
     "qoffset": ("3f4", 268), "srow": ("(3,4)f4", 280), "magic": ("S4", 344),
 }  # fmt: skip
+_ORDERS: tuple[Order, Order] = ("<", ">")
 _BYTES = 348
 _HEADER = np.dtype(
     {
@@ -31,17 +32,8 @@ _HEADER = np.dtype(
     }
 )
 _TYPES = {
-    2: "u1",
-    4: "i2",
-    8: "i4",
-    16: "f4",
-    64: "f8",
-    256: "i1",
-    512: "u2",
-    768: "u4",
-    1024: "i8",
-    1280: "u8",
-}
+    2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4", 1024: "i8", 1280: "u8",
+}  # fmt: skip
 _COLOURS = {32: 2, 1792: 2, 128: 3, 2304: 4}  # complex numbers, RGB, RGBA
 _MM = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}  # of unknown, metre, millimetre, micrometre
 _SCANNER = 1
@@ -91,14 +83,14 @@ def read_nifti(path: Path) -> StoredImage:
     )
 
 
-def _header(path: Path) -> tuple[np.void, str]:
+def _header(path: Path) -> tuple[np.void, Order]:
     """The fields, and the byte order of the file."""
     try:
         with (gzip.open if path.name.lower().endswith(".gz") else open)(path, "rb") as file:
             content = file.read(_BYTES)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise damaged(path, f"truncated, or not gzip ({error})") from error
-    for order in "<>":
+    for order in _ORDERS:
         if len(content) == _BYTES:
             header = np.frombuffer(content, _HEADER.newbyteorder(order))[0]
             if header["sizeof_hdr"] == _BYTES and header["magic"] == b"n+1":

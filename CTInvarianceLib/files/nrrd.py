@@ -6,14 +6,13 @@ import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..base import VolumeError
 from .header_text import numbers, placed, require_scalar, three_sizes, whole_numbers
-from .stored import Encoding, Parts, StoredImage, damaged
+from .stored import Encoding, Order, Parts, StoredImage, damaged
 
 _KINDS = {
     "i1": "signed char|int8|int8_t", "u1": "uchar|unsigned char|uint8|uint8_t",
@@ -97,7 +96,7 @@ def _fields(path: Path) -> tuple[dict[str, str], int]:
         return fields, file.tell()
 
 
-def _order(path: Path, fields: dict[str, str], kind: str, encoding: Encoding) -> Literal["<", ">"]:
+def _order(path: Path, fields: dict[str, str], kind: str, encoding: Encoding) -> Order:
     endian = fields.get("endian", "").lower()
     if not endian and (kind.endswith("1") or encoding == "text"):
         return "<"
@@ -179,7 +178,7 @@ def _oriented(
     if {len(origin), *map(len, axes)} == {
         3
     } and sides == 2:  # one slice in space: the third axis is across it
-        across = np.cross(*axes)
+        across = np.cross(axes[0], axes[1])
         axes.append((across / np.linalg.norm(across)).tolist())
     if {len(origin), *map(len, axes)} != {len(axes)}:
         raise damaged(path, f"its header says space directions: {fields['spacedirections']!r}")

@@ -23,6 +23,9 @@ from ..base import VolumeError
 
 Encoding = Literal["raw", "text", "hex", "zlib", "gzip", "bzip2"]
 
+Order = Literal["<", ">"]
+"""Of bytes: little or big end first."""
+
 Parts = tuple[tuple[Path, int | None], ...]
 """Files with the byte at which their voxels begin; None: they end where the file ends."""
 
