@@ -116,6 +116,7 @@ def test_sample_writes_everything_at_its_place(tiny_models, tiny_source, tmp_pat
     ],
     ids=lambda value: " ".join(map(str, value)) if isinstance(value, tuple) else "",
 )
+@pytest.mark.filterwarnings("ignore::CTInvarianceLib.base.HounsfieldWarning")  # a spread is none
 @pytest.mark.parametrize("kind", ["spatial", "complete"])
 def test_grids_are_sampled_in_any_region_and_see_what_surrounds_it(
     kind, tiny_source, tmp_path, options, region, capsys, request
