@@ -92,7 +92,7 @@ def volume_grid(path: Path) -> tuple[tuple[int, int, int], tuple[float, float, f
     """
     image = _stored(path)
     image.require_whole()
-    columns, rows, slices = (image.size[axis] for axis in axial_order(image.affine))
+    columns, rows, slices = (image.size[axis] for axis in _order(image))
     i, j, k = np.linalg.norm(_axial(image)[:3, :3], axis=0).tolist()
     return (slices, rows, columns), (i, j, k)
 
@@ -116,16 +116,21 @@ def _read_image(path: Path) -> CTVolume:
     """A volume file with axial slices."""
     image = _stored(path)
     hu = padded(_scaled(image.voxels(), image.slope, image.intercept))
-    i, j, k = axial_order(image.affine)
+    i, j, k = _order(image)
     hu = np.ascontiguousarray(hu.transpose(2 - k, 2 - j, 2 - i))
     volume = CTVolume(hu, _axial(image), str(path))
     warn_of_values(volume)
     return volume
 
 
+def _order(image: StoredImage) -> tuple[int, int, int]:
+    """The axes in axial order; a single slice stays one."""
+    return axial_order(image.affine) if image.size[2] > 1 else (0, 1, 2)
+
+
 def _axial(image: StoredImage) -> NDArray[np.float64]:
     """The affine with its axes in axial order; says what is unusual about it."""
-    order = axial_order(image.affine)
+    order = _order(image)
     findings = list(image.findings)
     if order != (0, 1, 2):
         findings.append(f"its slices are {plane_of(image.affine)}; it was turned so that they are axial")

@@ -1,7 +1,7 @@
 """CT in HU with its place in the patient, and a place in it."""
 
 from .ct_volume import CTVolume
-from .npy import open_hu, writing_npy
+from .npy import open_foreign_hu, open_hu, writing_npy
 from .orientation import axial_order, plane_of, require_axial
 from .place import Place
 from .region import Region
@@ -15,6 +15,7 @@ __all__ = [
     "Region",
     "axial_order",
     "hardly_hu",
+    "open_foreign_hu",
     "open_hu",
     "padded",
     "plane_of",

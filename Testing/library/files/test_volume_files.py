@@ -388,6 +388,13 @@ def test_a_file_with_other_slices_is_turned_and_no_voxel_moves(tmp_path, suffix,
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
+def test_a_single_coronal_slice_stays_one(tmp_path, suffix):
+    volume = volume_of(np.array([[1, 0, 0], [0, 0, 1], [0, -1, 0]]), slices=1)
+    write_volume(volume, tmp_path / f"a{suffix}")
+    assert read_volume(tmp_path / f"a{suffix}").shape == volume_grid(tmp_path / f"a{suffix}")[0] == (1, 4, 5)
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
 @pytest.mark.parametrize("dtype", [np.int16, np.float32])
 def test_padding_is_the_same_in_every_format(tmp_path, suffix, dtype):
     hu = np.array([[[-3024, -2000, -1024, 40]]], dtype)

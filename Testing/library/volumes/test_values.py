@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from CTInvarianceLib.base import HounsfieldWarning
-from CTInvarianceLib.volumes import CTVolume, hardly_hu, padded, warn_of_values
+from CTInvarianceLib.volumes import CTVolume, hardly_hu, open_foreign_hu, open_hu, padded, warn_of_values
 
 RNG = np.random.default_rng(0)
 
@@ -97,3 +97,10 @@ def test_padding_is_replaced_and_nothing_else(dtype):
     hu = np.array([[[-3024, -2048, -2000, -1999, -1024, 3071]]], dtype)
     assert padded(hu).ravel().tolist() == [-1024, -1024, -1024, -1999, -1024, 3071]
     assert padded(np.array([[[0, 65535]]], np.uint16)).ravel().tolist() == [0, 65535]
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.float32])
+def test_padding_of_another_program_is_replaced_and_its_file_is_not(tmp_path, dtype):
+    np.save(tmp_path / "a.npy", np.array([[[-3024, -1024, 40]]], dtype))
+    assert open_foreign_hu(tmp_path / "a.npy").ravel().tolist() == [-1024, -1024, 40]
+    assert open_hu(tmp_path / "a.npy").ravel().tolist() == [-3024, -1024, 40]
