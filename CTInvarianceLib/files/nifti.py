@@ -5,14 +5,13 @@ from __future__ import annotations
 import gzip
 import math
 import zlib
-from itertools import product
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..base import VolumeError
 from .header_text import require_scalar, three_sizes
+from .nifti_place import nifti_place
 from .stored import Order, StoredImage, damaged
 
 _FIELDS = {
@@ -35,14 +34,6 @@ _TYPES = {
     2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4", 1024: "i8", 1280: "u8",
 }  # fmt: skip
 _COLOURS = {32: 2, 1792: 2, 128: 3, 2304: 4}  # complex numbers, RGB, RGBA
-_MM = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}  # of unknown, metre, millimetre, micrometre
-_SCANNER = 1
-_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
-_ROUNDED = 1e-7  # what single precision leaves of 0 in half a turn
-_SHEAR = 1e-2  # cosine between axes that is no rounding
-_UNIT = 1e-3  # by which the square of a rounded quaternion may exceed 1
-_APART = 0.1  # voxels by which sform and qform may place a corner differently
-_UNEQUAL = 0.01  # relative difference of the spacings of sform and pixdim
 
 
 def read_nifti(path: Path) -> StoredImage:
@@ -67,7 +58,7 @@ def read_nifti(path: Path) -> StoredImage:
     scaled = math.isfinite(slope) and slope != 0  # 0 is no scaling; some programs write NaN for that
     if scaled and not math.isfinite(inter):
         raise damaged(path, f"its header says scl_inter {inter}")
-    affine, findings = _place(path, header, size)
+    affine, findings = nifti_place(path, header, size)
     first, packed = int(start) or 352, path.name.lower().endswith(".gz")
     return StoredImage(
         path,
@@ -98,86 +89,3 @@ def _header(path: Path) -> tuple[np.void, Order]:
     raise VolumeError(
         "not a whole NIfTI-1 file", where=path, hint="Copy or export it again, or save it as .nrrd."
     )
-
-
-def _place(
-    path: Path, header: np.void, size: tuple[int, int, int]
-) -> tuple[NDArray[np.float64], tuple[str, ...]]:
-    """The affine in LPS, and where the header contradicts itself.
-
-    sform and qform may both be there, for different spaces. The one of the scanner is taken; where both claim it, or
-    none, the qform, as ITK and 3D Slicer do, but for a sheared sform, which no qform can hold.
-    """
-    unit = _MM.get(int(header["xyzt_units"]) & 7)
-    if unit is None:
-        raise damaged(path, f"its header says xyzt_units {header['xyzt_units']}")
-    spacing = [float(value) for value in header["pixdim"][1:4]]
-    spacing = [1.0 if n == 1 and not mm else mm for n, mm in zip(size, spacing, strict=True)]
-    usable = all(0 < mm < math.inf for mm in spacing)
-    if not usable and (header["qform_code"] > 0 or header["sform_code"] <= 0):
-        raise damaged(
-            path, f"its header says that voxels are {' x '.join(f'{mm:g}' for mm in spacing)} mm apart"
-        )
-    forms = {}
-    if header["qform_code"] > 0:
-        forms["qform"] = _quaternion(path, header, spacing)
-    if header["sform_code"] > 0:
-        forms["sform"] = np.vstack([header["srow"].astype(np.float64), (0, 0, 0, 1)])
-    if not forms:
-        affine = np.diag([*np.multiply(spacing, unit), 1.0])
-        return affine, (
-            "sform and qform are unset: which way the patient's left, front and head are is not known",
-        )
-    if not all(np.isfinite(form).all() and np.linalg.det(form) for form in forms.values()):
-        raise damaged(path, f"its header holds no place: {' and '.join(forms)} are not invertible")
-    claims = [name for name in forms if header[f"{name}_code"] == _SCANNER] or list(forms)
-    name = "sform" if "sform" in claims and _sheared(forms["sform"]) else claims[0]
-    findings = _contradictions(forms, name, spacing if usable else None, size)
-    if not findings and "sform" in forms:  # the same place with fewer roundings
-        name = "sform"
-    return _TO_LPS @ np.diag([unit, unit, unit, 1.0]) @ forms[name], findings
-
-
-def _sheared(form: NDArray[np.float64]) -> bool:
-    directions = form[:3, :3] / np.linalg.norm(form[:3, :3], axis=0)
-    return bool(np.abs(directions.T @ directions - np.eye(3)).max() > _SHEAR)
-
-
-def _quaternion(path: Path, header: np.void, spacing: list[float]) -> NDArray[np.float64]:
-    """The qform, method 2 of the standard: a rotation, distances and a shift, in RAS."""
-    b, c, d = header["quatern"].astype(np.float64)
-    rest = 1 - (b * b + c * c + d * d)
-    if not (rest > -_UNIT and np.isfinite(header["qoffset"]).all()):
-        raise damaged(path, f"its header holds no rotation: quaternion {b:g}, {c:g}, {d:g}")
-    a = 0.0 if rest < _ROUNDED else math.sqrt(rest)
-    a, b, c, d = np.divide((a, b, c, d), math.hypot(a, b, c, d))
-    rotation = np.array(
-        [
-            [a * a + b * b - c * c - d * d, 2 * (b * c - a * d), 2 * (b * d + a * c)],
-            [2 * (b * c + a * d), a * a + c * c - b * b - d * d, 2 * (c * d - a * b)],
-            [2 * (b * d - a * c), 2 * (c * d + a * b), a * a + d * d - b * b - c * c],
-        ]
-    )
-    turned = -1.0 if header["pixdim"][0] < 0 else 1.0
-    form = np.eye(4)
-    form[:3, :3], form[:3, 3] = rotation * (spacing[0], spacing[1], turned * spacing[2]), header["qoffset"]
-    return form
-
-
-def _contradictions(
-    forms: dict[str, NDArray[np.float64]], taken: str, spacing: list[float] | None, size: tuple[int, int, int]
-) -> tuple[str, ...]:
-    """Where sform, qform and pixdim do not say the same."""
-    own = np.linalg.norm(forms[taken][:3, :3], axis=0)
-    corners = np.array([(*corner, 1) for corner in product(*((0, n - 1) for n in size))]).T
-    findings = []
-    for other, form in forms.items():
-        apart = np.abs((form - forms[taken]) @ corners).max()
-        if apart > _APART * own.min():
-            findings.append(
-                f"{taken} and {other} contradict each other by up to {apart:.2f} mm; {taken} is taken"
-            )
-    if spacing and np.abs(np.divide(spacing, own) - 1).max() > _UNEQUAL:
-        says, is_so = (" x ".join(f"{mm:.4g}" for mm in each) for each in (spacing, own))
-        findings.append(f"pixdim says voxels of {says} mm, {taken} {is_so} mm; {taken} is taken")
-    return tuple(findings)

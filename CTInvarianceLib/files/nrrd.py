@@ -1,17 +1,15 @@
-"""Headers of NRRD, .nrrd and .nhdr, read and written. Source: http://teem.sourceforge.net/nrrd/format.html."""
+"""Headers of NRRD, .nrrd and .nhdr. Source: http://teem.sourceforge.net/nrrd/format.html."""
 
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..base import VolumeError
-from .header_text import numbers, placed, require_scalar, three_sizes, whole_numbers
+from .header_text import require_scalar, three_sizes, whole_numbers
+from .nrrd_place import nrrd_place
 from .stored import Encoding, Order, Parts, StoredImage, damaged
 
 _KINDS = {
@@ -33,13 +31,7 @@ _FIELDS = {
     "axismins", "axismaxs", "centers", "centerings", "labels", "units", "kinds", "space", "spacedimension",
     "spaceunits", "spaceorigin", "spacedirections", "measurementframe",
 }  # fmt: skip
-_TO_LPS = {
-    "right-anterior-superior": (-1, -1, 1), "ras": (-1, -1, 1), "left-anterior-superior": (1, -1, 1),
-    "las": (1, -1, 1), "left-posterior-superior": (1, 1, 1), "lps": (1, 1, 1), "": (1, 1, 1),
-    "scanner-xyz": (1, 1, 1), "3d-right-handed": (1, 1, 1),
-}  # fmt: skip
 _SPATIAL = ("domain", "space", "???", "none")
-_VECTOR = re.compile(r"none|\([^()]*\)")
 _LONGEST = 1 << 22  # bytes of a header
 
 
@@ -59,13 +51,11 @@ def read_nrrd(path: Path) -> StoredImage:
     spatial = [n for n in range(count) if kinds[n] in _SPATIAL]
     require_scalar(path, math.prod(sizes[n] for n in range(count) if n not in spatial))
     size = three_sizes(path, [sizes[n] for n in spatial])
-    kind, encoding = (
-        _TYPES.get(fields.get("type", "").lower()),
-        _ENCODINGS.get(fields.get("encoding", "").lower()),
-    )
+    kind = _TYPES.get(fields.get("type", "").lower())
+    encoding = _ENCODINGS.get(fields.get("encoding", "").lower())
     if kind is None or encoding is None:
         raise damaged(path, f"its header says type {fields.get('type')}, encoding {fields.get('encoding')}")
-    affine, findings = _place(path, fields, count, spatial)
+    affine, findings = nrrd_place(path, fields, count, spatial)
     return StoredImage(
         path,
         size,
@@ -140,83 +130,3 @@ def _behind(file: Path, start: int, lines: int) -> int:
         for _ in range(lines):
             stream.readline()
         return stream.tell()
-
-
-def _place(
-    path: Path, fields: dict[str, str], count: int, spatial: list[int]
-) -> tuple[NDArray[np.float64], tuple[str, ...]]:
-    """The affine in LPS, and what was to be assumed."""
-    flips = _TO_LPS.get(fields.get("space", "").lower())
-    if flips is None:
-        raise damaged(path, f"its header says space: {fields['space']!r}, which is no place in a patient")
-    if "spacedirections" in fields:
-        return _oriented(path, fields, count, spatial, flips), ()
-    if "spacings" not in fields:
-        return placed(np.eye(min(len(spatial), 3)), 0), (
-            "it says nothing of distances; voxels are taken as 1 mm",
-        )
-    words, mins = fields["spacings"].split(), fields.get("axismins", "0 " * count).split()
-    chosen = [n for n in spatial if n < min(len(words), len(mins))][:3]
-    spacing = numbers(path, "spacings", " ".join(words[n] for n in chosen), min(len(spatial), 3))
-    start = np.array(numbers(path, "axis mins", " ".join(mins[n] for n in chosen), len(spacing)))
-    if min(spacing) <= 0:
-        raise damaged(path, f"its header says spacings: {fields['spacings']!r}")
-    if "axismins" in fields and "node" not in fields.get("centers", fields.get("centerings", "")):
-        start += np.divide(spacing, 2)  # the edge of the first cell
-    return placed(np.diag(spacing), start), ()
-
-
-def _oriented(
-    path: Path, fields: dict[str, str], count: int, spatial: list[int], flips: tuple[int, int, int]
-) -> NDArray[np.float64]:
-    vectors = _VECTOR.findall(fields["spacedirections"])
-    if len(vectors) != count or any(vectors[n] == "none" for n in spatial):
-        raise damaged(path, f"its header says space directions: {fields['spacedirections']!r}")
-    axes = [_vector(path, "space directions", vectors[n]) for n in spatial[:3]]
-    sides = len(axes)
-    origin = _vector(path, "space origin", fields.get("spaceorigin", f"({'0,' * (sides - 1)}0)"))
-    if {len(origin), *map(len, axes)} == {
-        3
-    } and sides == 2:  # one slice in space: the third axis is across it
-        across = np.cross(axes[0], axes[1])
-        axes.append((across / np.linalg.norm(across)).tolist())
-    if {len(origin), *map(len, axes)} != {len(axes)}:
-        raise damaged(path, f"its header says space directions: {fields['spacedirections']!r}")
-    turn = np.array(flips[: len(axes)])
-    return placed(np.transpose(axes) * turn[:, None], turn * origin)
-
-
-def _vector(path: Path, name: str, text: str) -> list[float]:
-    if not (text.startswith("(") and text.endswith(")")):
-        raise damaged(path, f"its header says {name}: {text!r}, no vector")
-    return numbers(path, name, text[1:-1].replace(",", " "))
-
-
-def nrrd_header(
-    kind: str, sizes: Sequence[int], affine: NDArray[np.float64], *more: str, encoding: Encoding
-) -> bytes:
-    """The header of an image in LPS whose first three axes are i, j, k, up to where the voxels begin; little endian.
-
-    Args:
-        kind: what NRRD calls the type of the values.
-        sizes: fastest axis first; a fourth axis is a list of images.
-        affine: voxel to mm, LPS.
-        more: further lines.
-        encoding: of the voxels.
-    """
-    i, j, k, origin = (f"({x!r},{y!r},{z!r})" for x, y, z in affine[:3].T.tolist())
-    others = len(sizes) - 3
-    lines = (
-        "NRRD0004",
-        f"type: {kind}",
-        f"dimension: {len(sizes)}",
-        "space: left-posterior-superior",
-        f"sizes: {' '.join(map(str, sizes))}",
-        f"space directions: {i} {j} {k}{' none' * others}",
-        f"kinds: domain domain domain{' list' * others}",
-        "endian: little",
-        f"encoding: {encoding}",
-        f"space origin: {origin}",
-        *more,
-    )
-    return ("\n".join(lines) + "\n\n").encode()

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..base import PathLike, VolumeError, whole_file
 from ..volumes import CTVolume
-from .nrrd import nrrd_header
+from .nrrd_header import nrrd_header
 
 # Slicer splits index values at spaces and decodes these six characters, no others.
 _ESCAPES = {ord(character): f"%{ord(character):X}" for character in "\"%'<> "}

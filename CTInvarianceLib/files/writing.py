@@ -9,7 +9,7 @@ import numpy as np
 
 from ..base import PathLike, VolumeError, require_place, whole_file
 from ..volumes import CTVolume
-from .nrrd import nrrd_header
+from .nrrd_header import nrrd_header
 from .suffixes import writable_suffix
 
 _LEVEL = 1  # of compression: more takes long and saves little of noise

@@ -61,6 +61,17 @@ def test_nodes_begin_where_cells_have_their_edge(tmp_path):
     assert read_volume(path).position(0, 0, 0) == pytest.approx((1, 2, 3))
 
 
+@pytest.mark.parametrize("origin", [(), ("space origin: (1,2,3)",)])
+def test_one_slice_in_space(tmp_path, origin):
+    place = "space: RAS", "space directions: (0,0.5,0) (0,0,0.75)"
+    volume = read_volume(write_nrrd(tmp_path / "a.nrrd", HU[0], *place, *origin))
+    assert volume.shape == (1, 4, 5)
+    first = np.array((-1, -2, 3) if origin else (0, 0, 0))
+    assert volume.position(0, 0, 0) == pytest.approx(first)
+    assert volume.position(4, 3, 0) == pytest.approx(first + (0, -2, 2.25))
+    assert volume.spacing == pytest.approx((0.5, 0.75, 1))
+
+
 def test_a_nrrd_without_distances_is_said_to_have_none(tmp_path):
     with pytest.warns(GeometryWarning, match=r"says nothing of distances.*1 mm.*a\.nrrd"):
         assert read_volume(write_nrrd(tmp_path / "a.nrrd", HU)).spacing == (1, 1, 1)
