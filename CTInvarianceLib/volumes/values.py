@@ -20,12 +20,11 @@ saying so; noisy air below -1024 stays above it."""
 
 _BODY_MM = 100.0  # no cut of that size through a person is without fat and air
 _SPAN_HU = 16.0  # noise alone spans more
-_BELOW_AIR_HU = -1200.0  # where only noise goes
 _NO_AIR_HU = -900.0
 _NO_FAT_HU = -200.0
 _BONE_HU = 700.0
 _MOST_BONE = 0.1  # of all voxels; water that was shifted by 1024 is more
-_LEAST_TISSUE = 0.05  # of all voxels
+_LEAST_TISSUE = 0.02  # of all voxels
 _SHIFTED_BY_1024 = 5000.0  # metal ends below
 _MANY = 0.01
 
@@ -41,8 +40,7 @@ def hardly_hu(volume: CTVolume) -> str:
     """Why the values are hardly HU, as part of a sentence; "" where they may be, or where too little is seen to tell.
 
     Air is -1000 HU, and every slice of some size has some of it or of fat. Values that begin at about 0 were shifted or
-    scaled, many equal ones at the lower end were clipped, and many far below air, with no tissue above, were shifted
-    downwards.
+    scaled, many equal ones at the lower end were clipped, and next to none as dense as tissue were shifted downwards.
     """
     column_mm, row_mm, _ = np.multiply(volume.spacing, volume.shape[::-1])
     low, high = float(volume.hu.min()), float(volume.hu.max())
@@ -57,11 +55,8 @@ def hardly_hu(volume: CTVolume) -> str:
         return f"{span} are hardly HU, as air is -1000; they seem to be {guess}"
     if low > _NO_AIR_HU and _share_up_to(volume, low) > _MANY:
         return f"{span} are clipped at {low:.4g}, as for a window; air is -1000 HU"
-    below = _share_up_to(volume, _BELOW_AIR_HU)
-    if below > _MANY and _share_up_to(volume, _NO_FAT_HU) > 1 - _LEAST_TISSUE:
-        return (
-            f"{below:.0%} of the values lie below {_BELOW_AIR_HU:g} HU, air is -1000; they seem to be shifted"
-        )
+    if _share_up_to(volume, _NO_FAT_HU) > 1 - _LEAST_TISSUE:
+        return f"{span}, next to none above {_NO_FAT_HU:g} HU as tissue is, are hardly HU; they seem to be shifted"
     return ""
 
 

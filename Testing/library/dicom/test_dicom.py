@@ -15,7 +15,7 @@ from pydicom.encaps import encapsulate
 from pydicom.pixels import get_decoder
 from pydicom.uid import MPEG2MPML, EnhancedCTImageStorage, JPEGLosslessSV1, generate_uid
 
-from CTInvarianceLib.base import Cancelled, CTInvarianceError, DicomError, GeometryWarning
+from CTInvarianceLib.base import Cancelled, CTInvarianceError, DicomError, GeometryWarning, HounsfieldWarning
 from CTInvarianceLib.dicom import DicomHeader, read_header, read_slices
 from CTInvarianceLib.dicom.hounsfield import PADDING_HU, _padding, _rescaled, _shifted
 from CTInvarianceLib.files import read_volume
@@ -132,6 +132,18 @@ def test_values_that_are_not_hu(tmp_path, tags, words):
     write_slice(tmp_path / "a.dcm", np.zeros((4, 4), np.uint16), **tags)
     with pytest.raises(DicomError, match=rf"{words}.*a\.dcm"):
         read_volume(tmp_path)
+
+
+@pytest.mark.parametrize("intercept", [0, -24, -2048])
+def test_a_rescale_that_gives_no_hu_is_named(tmp_path, intercept):
+    """As anonymisers leave it that lose tags, and programs that subtract 1024 twice."""
+    y, x = np.mgrid[-1:1:64j, -1:1:64j]
+    stored = np.where(x**2 + y**2 < 0.7, 1064, 24) + np.random.default_rng(0).normal(0, 5, x.shape)
+    tags = {"PixelSpacing": [2, 2], "RescaleIntercept": intercept}
+    stored[31, 20:30] = 2500  # bone
+    write_slice(tmp_path / "a.dcm", stored.astype(np.uint16), **tags)
+    with pytest.warns(HounsfieldWarning, match=r"seem to be shifted.*a\.dcm"):
+        read_volume(tmp_path / "a.dcm")
 
 
 @pytest.mark.parametrize("dtype", ["<u2", "<i2", ">i2"])

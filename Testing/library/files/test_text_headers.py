@@ -68,7 +68,7 @@ def test_one_slice_in_space(tmp_path, origin):
     assert volume.shape == (1, 4, 5)
     first = np.array((-1, -2, 3) if origin else (0, 0, 0))
     assert volume.position(0, 0, 0) == pytest.approx(first)
-    assert volume.position(4, 3, 0) == pytest.approx(first + (0, -2, 2.25))
+    assert volume.position(4, 3, 0) == pytest.approx(np.add(first, (0, -2, 2.25)))
     assert volume.spacing == pytest.approx((0.5, 0.75, 1))
 
 

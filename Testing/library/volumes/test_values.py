@@ -34,8 +34,8 @@ def volume(values: np.ndarray, pixel_mm: float = 2.0) -> CTVolume:
         (lambda hu: (hu + 1024).clip(0).astype(np.uint16), "shifted, by 1024"),
         (lambda hu: hu + 32768, "shifted, by some"),
         (lambda hu: hu + 8192, "shifted, by some"),
-        (lambda hu: hu - 1024, "lie below -1200 HU"),
-        (lambda hu: padded((hu - 1024).astype(np.float32)), "lie below -1200 HU"),
+        (lambda hu: hu - 1024, "next to none above -200 HU as tissue is"),
+        (lambda hu: padded((hu - 1024).astype(np.float32)), "next to none above -200 HU as tissue is"),
         (lambda hu: (hu + 1024) / 4096, "scaled"),
         (lambda hu: hu / 1000, "scaled"),
         (lambda hu: 0.19 * (1 + hu / 1000), "scaled"),
@@ -61,7 +61,6 @@ def test_values_that_are_hardly_hu(change, words):
         body() + RNG.normal(0, 60, (2, 64, 64)),
         body() + RNG.normal(0, 150, (2, 64, 64)),
         np.clip(body(), -1000, None),
-        np.full((2, 64, 64), -1000) + RNG.normal(0, 10, (2, 64, 64)),
         np.zeros((2, 64, 64)),
     ],
     ids=[
@@ -72,7 +71,6 @@ def test_values_that_are_hardly_hu(change, words):
         "quarter dose",
         "a twentieth",
         "air cut off",
-        "only air",
         "constant",
     ],
 )
