@@ -69,6 +69,8 @@ def _fields(path: Path) -> tuple[dict[str, str], int]:
     with path.open("rb") as file:
         while "ElementDataFile" not in header:
             line = file.readline(_LONGEST).decode("utf-8", "replace")
+            if line.isspace():
+                continue
             name, equals, value = (word.strip() for word in line.partition("="))
             if not (name and equals) or file.tell() > _LONGEST:
                 raise damaged(path, "not a MetaImage, or its header is truncated")

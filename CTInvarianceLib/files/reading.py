@@ -21,7 +21,7 @@ from ..base import (
     unheard,
 )
 from ..dicom import read_dicom
-from ..volumes import CTVolume, axial_order, padded, plane_of, warn_of_values
+from ..volumes import CTVolume, axial_order, padded, plane_of, require_axial_grid, warn_of_values
 from .metaimage import read_metaimage
 from .nifti import read_nifti
 from .nrrd import read_nrrd
@@ -85,15 +85,17 @@ def volume_grid(path: Path) -> tuple[tuple[int, int, int], tuple[float, float, f
     Its voxels are not read.
 
     Raises:
-        VolumeError: a header that is damaged, or of no CT volume; a file that is shorter or longer than it says.
+        VolumeError: a header that is damaged, or of no CT volume; a file that is shorter or longer than it says; slices
+            that no scanner takes, as `require_axial` has it.
 
     Warns:
-        GeometryWarning: a file that contradicts itself, or is to be turned.
+        GeometryWarning: a file that contradicts itself, or is to be turned; oblique slices.
     """
     image = _stored(path)
     image.require_whole()
-    columns, rows, slices = (image.size[axis] for axis in _order(image))
-    i, j, k = np.linalg.norm(_axial(image)[:3, :3], axis=0).tolist()
+    affine, (columns, rows, slices) = _axial(image), (image.size[axis] for axis in _order(image))
+    require_axial_grid(affine, slices, where=path)
+    i, j, k = np.linalg.norm(affine[:3, :3], axis=0).tolist()
     return (slices, rows, columns), (i, j, k)
 
 

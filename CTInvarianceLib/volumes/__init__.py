@@ -2,7 +2,7 @@
 
 from .ct_volume import CTVolume
 from .npy import open_foreign_hu, open_hu, writing_npy
-from .orientation import axial_order, plane_of, require_axial
+from .orientation import axial_order, plane_of, require_axial, require_axial_grid
 from .place import Place
 from .region import Region
 from .values import EMPTY_BELOW_HU, PADDING_HU, hardly_hu, padded, warn_of_values
@@ -20,6 +20,7 @@ __all__ = [
     "padded",
     "plane_of",
     "require_axial",
+    "require_axial_grid",
     "warn_of_values",
     "writing_npy",
 ]

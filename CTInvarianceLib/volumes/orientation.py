@@ -48,17 +48,22 @@ def require_axial(volume: CTVolume) -> None:
     Warns:
         GeometryWarning: slices that are oblique but not those of a tilted gantry, which follow each other along z.
     """
-    tilt, where = tilt_of(volume.affine), volume.source or "volume"
+    require_axial_grid(volume.affine, len(volume.hu), where=volume.source or "volume")
+
+
+def require_axial_grid(affine: NDArray[np.float64], slices: int, *, where: object) -> None:
+    """The same of a grid of so many slices."""
+    tilt = tilt_of(affine)
     if tilt > _TILT_DEGREES:
         raise VolumeError(
-            f"its slices are {plane_of(volume.affine)}, {tilt:.0f} degrees from axial, and a scan's are axial",
+            f"its slices are {plane_of(affine)}, {tilt:.0f} degrees from axial, and a scan's are axial",
             where=where,
             hint="Give the axial series that it was made from, or save it with axial slices.",
         )
-    step = volume.affine[:3, 2] / volume.spacing[2]
-    if tilt > _OBLIQUE_DEGREES and len(volume.hu) > 1 and abs(step[2]) < np.cos(np.radians(_OBLIQUE_DEGREES)):
+    along_z = abs(affine[2, 2]) / np.linalg.norm(affine[:3, 2])
+    if tilt > _OBLIQUE_DEGREES and slices > 1 and along_z < np.cos(np.radians(_OBLIQUE_DEGREES)):
         what = f"its slices are oblique, {tilt:.0f} degrees from axial: their noise is not that of scanned slices"
-        warnings.warn(GeometryWarning(f"{what}: {where}"), stacklevel=3)
+        warnings.warn(GeometryWarning(f"{what}: {where}"), stacklevel=4)
 
 
 def _normal(affine: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -143,7 +143,7 @@ MHA = "NDims = 3", "DimSize = 5 4 3", "ElementType = MET_SHORT"
     "lines",
     [
         ("TransformMatrix = 1 0 0 0 1 0 0 0 1", "Offset = 1 2 3", "ElementSpacing = .5 .75 2"),
-        ("Position = 1 2 3", "ElementSize = .5 .75 2"),
+        ("Position = 1 2 3", "", "ElementSize = .5 .75 2"),
         ("Orientation = 0 1 0 -1 0 0 0 0 1", "Origin = -1e1 2 3", "ElementSpacing = .5 .75 2"),
         ("ElementSpacing = 1 1 1", "AnatomicalOrientation = LPS", "0008|0060 = CT", "my key = a = b"),
         ("ElementSpacing = 1 1 1", "BinaryDataByteOrderMSB = False", "HeaderSize = -1"),

@@ -391,7 +391,21 @@ def test_a_file_with_other_slices_is_turned_and_no_voxel_moves(tmp_path, suffix,
 def test_a_single_coronal_slice_stays_one(tmp_path, suffix):
     volume = volume_of(np.array([[1, 0, 0], [0, 0, 1], [0, -1, 0]]), slices=1)
     write_volume(volume, tmp_path / f"a{suffix}")
-    assert read_volume(tmp_path / f"a{suffix}").shape == volume_grid(tmp_path / f"a{suffix}")[0] == (1, 4, 5)
+    assert read_volume(tmp_path / f"a{suffix}").shape == (1, 4, 5)
+    with pytest.raises(VolumeError, match="its slices are coronal"):
+        volume_grid(tmp_path / f"a{suffix}")
+
+
+@pytest.mark.parametrize(("degrees", "refused"), [(20, False), (45, True)])
+def test_oblique_files_are_known_before_their_voxels_are_read(tmp_path, degrees, refused):
+    c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    write_volume(volume_of(np.array([[1, 0, 0], [0, c, -s], [0, s, c]])), tmp_path / "a.nrrd")
+    assert read_volume(tmp_path / "a.nrrd").shape == (3, 4, 5)
+    with pytest.raises(VolumeError) if refused else pytest.warns(GeometryWarning) as caught:
+        volume_grid(tmp_path / "a.nrrd")
+    said = str(caught.value if refused else caught[0].message)
+    assert f"{degrees} degrees from axial" in said
+    assert "a.nrrd" in said
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
