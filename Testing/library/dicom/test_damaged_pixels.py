@@ -11,7 +11,17 @@ import pytest
 from dicom_files import write_slice
 from PIL import Image
 from pydicom.encaps import encapsulate, get_frame
-from pydicom.uid import UID, JPEG2000Lossless, JPEGLosslessSV1, JPEGLSLossless, RLELossless
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    RLELossless,
+)
 
 from CTInvarianceLib.base import DicomError
 from CTInvarianceLib.dicom import DicomHeader
@@ -47,6 +57,53 @@ def rle_frame(folder) -> bytes:
     return get_frame(
         pydicom.dcmread(write_slice(folder / "rle.dcm", head(), rle=True)).PixelData, 0, number_of_frames=1
     )
+
+
+def write_as(path, syntax: UID) -> None:
+    """The head in a transfer syntax."""
+    if syntax == JPEG2000Lossless:
+        write_encapsulated(path, jpeg2000(head()), syntax)
+        return
+    write_slice(path, head(), rle=syntax == RLELossless)
+    dataset = pydicom.dcmread(path)
+    if syntax == ExplicitVRBigEndian:
+        dataset.PixelData = head().astype(">u2").tobytes()
+    dataset.file_meta.TransferSyntaxUID = syntax
+    implicit, little = syntax.is_implicit_VR, syntax.is_little_endian
+    pydicom.dcmwrite(path, dataset, implicit_vr=implicit, little_endian=little, enforce_file_format=True)
+
+
+# Every transfer syntax
+
+
+@pytest.mark.parametrize(
+    "syntax",
+    [
+        ExplicitVRLittleEndian,
+        ImplicitVRLittleEndian,
+        ExplicitVRBigEndian,
+        DeflatedExplicitVRLittleEndian,
+        RLELossless,
+        JPEG2000Lossless,
+    ],
+    ids=lambda syntax: syntax.name,
+)
+def test_a_file_that_is_cut_anywhere_is_refused_or_lacks_nothing(tmp_path, syntax):
+    path = tmp_path / "a.dcm"
+    write_as(path, syntax)
+    content, expected = path.read_bytes(), head().astype(int) - 1024
+    assert np.array_equal(read_volume(path).hu[0], expected)
+    read = 0
+    for length in [*range(1, len(content) - 20, 23), *range(len(content) - 20, len(content))]:
+        path.write_bytes(content[:length])
+        try:
+            hu = read_volume(path).hu[0]
+        except DicomError as error:
+            assert "a.dcm" in str(error)  # noqa: PT017
+        else:
+            read += 1
+            assert np.array_equal(hu, expected), length
+    assert read <= 12  # behind the last pixel
 
 
 # RLE
