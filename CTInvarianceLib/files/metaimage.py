@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from .header_text import numbers, placed, require_scalar, require_spelled, three_sizes, whole_numbers
 from .stored import Parts, StoredImage, damaged
+from .text_fields import numbers, placed, require_scalar, require_spelled, three_sizes, whole_numbers
 
 _TYPES = {
     "MET_CHAR": "i1", "MET_UCHAR": "u1", "MET_SHORT": "i2", "MET_USHORT": "u2", "MET_INT": "i4", "MET_UINT": "u4",

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from ..base import VolumeError
-from .header_text import require_scalar, three_sizes
 from .nifti_place import nifti_place
 from .stored import Order, StoredImage, damaged
+from .text_fields import require_scalar, three_sizes
 
 _FIELDS = {
     "sizeof_hdr": ("i4", 0), "dim": ("8i2", 40), "datatype": ("i2", 70), "bitpix": ("i2", 72),

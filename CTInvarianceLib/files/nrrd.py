@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from ..base import VolumeError
-from .header_text import require_scalar, three_sizes, whole_numbers
 from .nrrd_place import nrrd_place
 from .stored import Encoding, Order, Parts, StoredImage, damaged
+from .text_fields import require_scalar, three_sizes, whole_numbers
 
 _KINDS = {
     "i1": "signed char|int8|int8_t", "u1": "uchar|unsigned char|uint8|uint8_t",

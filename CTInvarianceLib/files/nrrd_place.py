@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from .header_text import numbers, placed
 from .stored import damaged
+from .text_fields import numbers, placed
 
 _TO_LPS = {
     "right-anterior-superior": (-1, -1, 1), "ras": (-1, -1, 1), "left-anterior-superior": (1, -1, 1),
