@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..base import ConfigError, ModelsError
+from ..base import ConfigError, ModelsError, require_folder
 from ..config import (
     Config,
     configuration,
@@ -74,6 +74,7 @@ def evaluate(options: Namespace) -> None:
     from ..report import evaluate as measure
     from ..report import write_report
 
+    require_folder(Path(options.out))
     models = Models.load(options.models)
     with progress_shown("evaluating") as progress:
         tables = measure(models, options.data, store=options.store, progress=progress)

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ..base import VolumeError
+from ..base import VolumeError, require_folder
 from ..config import Question
-from ..files import read_volume, writable_suffix, write_volume
-from ..volumes import CTVolume, Place
+from ..files import read_volume, require_writable, write_volume
+from ..volumes import CTVolume, Place, require_axial
 from .console import progress_shown
 
 
@@ -19,8 +19,9 @@ def simulate(options: Namespace) -> None:
     """Low dose from full dose."""
     from ..low_dose import simulate_low_dose
 
-    writable_suffix(options.out)
-    volume = read_volume(options.volume)
+    require_writable(options.out)
+    volume = _scanned(options.volume)
+    require_writable(options.out, volume)
     with progress_shown("simulating") as progress:
         low = simulate_low_dose(volume, options.dose, seed=options.seed, progress=progress)
     write_volume(low, options.out)
@@ -30,12 +31,20 @@ def denoise(options: Namespace) -> None:
     """Denoise a volume."""
     from ..models import Models
 
-    writable_suffix(options.out)
-    models, volume = Models.load(options.models), read_volume(options.volume)
+    require_writable(options.out)
+    models, volume = Models.load(options.models), _scanned(options.volume)
+    require_writable(options.out, volume)
     models.denoiser(options.denoiser)
     with progress_shown("denoising") as progress:
         result = models.denoise(volume, options.denoiser, progress=progress)
     write_volume(result, options.out)
+
+
+def _scanned(path: str) -> CTVolume:
+    """A volume whose slices lie as a scanner's do, and as the networks' training data did."""
+    volume = read_volume(path)
+    require_axial(volume)
+    return volume
 
 
 def sample(options: Namespace) -> None:
@@ -44,7 +53,8 @@ def sample(options: Namespace) -> None:
     from ..models import Models
     from ..report import summary, write_samples
 
-    models, volume = Models.load(options.models), read_volume(options.volume)
+    require_folder(Path(options.out))
+    models, volume = Models.load(options.models), _scanned(options.volume)
     question = Question(
         options.denoiser,
         options.layer,

@@ -1,6 +1,6 @@
 """What everything may use: errors, events, files that appear whole; nothing but the standard library."""
 
-from .atomic import whole_file, writing
+from .atomic import require_folder, require_place, whole_file, writing
 from .cache_folders import index_file, store_folder
 from .errors import (
     ConfigError,
@@ -8,6 +8,7 @@ from .errors import (
     DataError,
     DicomError,
     GeometryWarning,
+    HounsfieldWarning,
     LayerError,
     ModelsError,
     PairingWarning,
@@ -26,6 +27,7 @@ __all__ = [
     "DicomError",
     "Event",
     "GeometryWarning",
+    "HounsfieldWarning",
     "LayerError",
     "ModelsError",
     "OnEvent",
@@ -39,6 +41,8 @@ __all__ = [
     "files_under",
     "index_file",
     "part",
+    "require_folder",
+    "require_place",
     "store_folder",
     "unheard",
     "whole_file",

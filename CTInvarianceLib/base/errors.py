@@ -55,5 +55,9 @@ class GeometryWarning(UserWarning):
     """Geometry that is unusual but usable: a tilted gantry, uneven spacing, missing slices."""
 
 
+class HounsfieldWarning(UserWarning):
+    """Values that are hardly Hounsfield units: shifted, scaled or clipped."""
+
+
 class PairingWarning(UserWarning):
     """Series that are left out or unpaired because it is not clear what belongs together."""

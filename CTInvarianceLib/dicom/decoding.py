@@ -9,11 +9,11 @@ from typing import Any
 from numpy.typing import NDArray
 
 from ..base import DicomError
-from .elements import pixel_element, quietly, read_all
+from .elements import DEFLATED, pixel_element, quietly
 from .header import UNCOMPRESSED, DicomHeader
+from .whole_pixels import require_whole
 
 _RLE = "1.2.840.10008.1.2.5"
-_RLE_AT_MOST = 64  # two bytes stand for up to 128
 _PACKAGES = (
     ("JPEG 2000", "pylibjpeg pylibjpeg-openjpeg"),
     ("High-Throughput JPEG 2000", "pylibjpeg pylibjpeg-openjpeg"),
@@ -23,9 +23,10 @@ _PACKAGES = (
 
 
 def stored_values(header: DicomHeader) -> NDArray[Any]:
-    """Stored values of one grey-value frame, by pydicom's decoders.
+    """Stored values of one grey-value frame, by pydicom's decoders, (rows, columns); all the bits that are allocated.
 
-    The header is not read again where it says all that is needed.
+    Where every bit is kept as it was, in uncompressed and RLE files, those that are not used may hold anything; other
+    decoders clear them. The header is not read again where it says all that is needed.
 
     Raises:
         DicomError: no decoder for their compression.
@@ -33,18 +34,21 @@ def stored_values(header: DicomHeader) -> NDArray[Any]:
     """
     from pydicom.pixels import get_decoder
 
-    if header.pixels_at and len(header.size) == len(header.bits) == 2 and header.signed is not None:
-        element = pixel_element(header.path, header.pixels_at, header.syntax)
-        if element is not None and isinstance(element.value, bytes):
-            _require_decoder(header.syntax, header.path)
-            _require_plausible(header, len(element.value))
-            with quietly():
-                array, _ = get_decoder(header.syntax).as_array(element.value, **_options(header, element.VR))
-            return array
-    dataset = read_all(header.path)
-    _require_decoder(str(dataset.file_meta.TransferSyntaxUID), header.path)
+    if not len(header.size) == len(header.bits) == 2 or header.signed is None:
+        raise ValueError("Rows, Columns, BitsAllocated, BitsStored or PixelRepresentation is missing")
+    element = pixel_element(header.path, header.pixels_at, header.syntax)
+    if element is None or not isinstance(element.value, bytes):
+        raise ValueError("there are no pixels")
+    _require_decoder(header.syntax, header.path)
     with quietly():
-        return dataset.pixel_array
+        require_whole(header, element.value)
+        array, _ = get_decoder(header.syntax).as_array(element.value, **_options(header, element.VR))
+    return array
+
+
+def keeps_unused_bits(header: DicomHeader) -> bool:
+    """Whether `stored_values` has all bits as they were written."""
+    return header.syntax in (*UNCOMPRESSED, DEFLATED, _RLE)
 
 
 def _options(header: DicomHeader, vr: str) -> dict[str, Any]:
@@ -54,22 +58,15 @@ def _options(header: DicomHeader, vr: str) -> dict[str, Any]:
         "rows": rows,
         "columns": columns,
         "bits_allocated": allocated,
-        "bits_stored": stored,
+        "bits_stored": allocated if keeps_unused_bits(header) else stored,
         "pixel_representation": int(bool(header.signed)),
         "samples_per_pixel": 1,
         "number_of_frames": 1,
         "photometric_interpretation": "MONOCHROME2",
         "pixel_keyword": "PixelData",
         "pixel_vr": vr,
-        "view_only": allocated == stored,  # otherwise pydicom clears the unused bits, in place
+        "view_only": keeps_unused_bits(header) or allocated == stored,  # otherwise they are cleared in place
     }
-
-
-def _require_plausible(header: DicomHeader, length: int) -> None:
-    """Raises ValueError where a damaged size would have gigabytes allocated: RLE decoders trust it."""
-    needed = header.size[0] * header.size[1] * header.bits[0] / 8
-    if header.syntax == _RLE and needed > _RLE_AT_MOST * length:
-        raise ValueError(f"{length} bytes cannot hold {header.size[0]:g} x {header.size[1]:g} pixels")
 
 
 def _require_decoder(syntax: str, path: Path) -> None:

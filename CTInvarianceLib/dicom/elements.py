@@ -115,9 +115,14 @@ def texts_of(dataset: Any, keyword: str) -> list[str]:
 
 
 def pixel_element(path: Path, start: int, syntax: str) -> Any:
-    """PixelData, which begins at byte `start`, as pydicom's element; None where there is none."""
+    """PixelData, which begins at byte `start`, as pydicom's element; None where there is none.
+
+    Where it is not known at which byte, 0, as in a deflated file, all of it is read.
+    """
     from pydicom.filereader import read_dataset
 
+    if not start:
+        return read_all(path).get(_PIXEL_DATA)
     with path.open("rb") as file:
         file.seek(start)
         rest = io.BytesIO(file.read())

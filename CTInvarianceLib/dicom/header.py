@@ -24,7 +24,7 @@ _TAGS = [
     "SeriesInstanceUID", "StudyDescription", "SeriesDescription", "BodyPartExamined", "ConvolutionKernel",
     "SamplesPerPixel", "PhotometricInterpretation", "NumberOfFrames", "Rows", "Columns", "BitsAllocated",
     "PixelSpacing", "ImageOrientationPatient", "ImagePositionPatient", "SliceThickness", "SpacingBetweenSlices",
-    "BitsStored", "PixelRepresentation", "RescaleSlope", "RescaleIntercept", "RescaleType",
+    "BitsStored", "HighBit", "PixelRepresentation", "RescaleSlope", "RescaleIntercept", "RescaleType",
     "PixelPaddingValue", "PixelPaddingRangeLimit",
 ]  # fmt: skip
 
@@ -50,6 +50,7 @@ class DicomHeader:
         truncated: whether the file ends before its uncompressed pixels do.
         pixels_at: byte of the file at which the element of the pixels begins; 0 where that is not known.
         bits: BitsAllocated, BitsStored.
+        high_bit: HighBit, the highest bit of a stored value; -1 where it does not say.
         signed: PixelRepresentation, whether stored values have a sign; None where it does not say.
         rescale: RescaleSlope, RescaleIntercept: HU = slope · stored + intercept.
         unit: RescaleType, what the rescaled values are.
@@ -79,6 +80,7 @@ class DicomHeader:
     truncated: bool = False
     pixels_at: int = 0
     bits: tuple[float, ...] = ()
+    high_bit: int = -1
     signed: bool | None = None
     rescale: tuple[float, ...] = ()
     unit: str = ""
@@ -176,6 +178,7 @@ def header_of(path: Path, dataset: Any, *, pixels_at: int = 0, room: int | None 
         truncated=room is not None and syntax in UNCOMPRESSED and room < needed + _element_bytes(syntax),
         pixels_at=0 if syntax == DEFLATED or room == 0 else pixels_at,
         bits=bits,
+        high_bit=int((binary("HighBit") or (-1,))[0]),
         signed=bool(representation[0]) if representation else None,
         rescale=(*numbers("RescaleSlope"), *numbers("RescaleIntercept")),
         unit=text("RescaleType").upper(),

@@ -8,15 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..base import DicomError
-from .decoding import stored_values
+from ..volumes import EMPTY_BELOW_HU, PADDING_HU
+from .decoding import keeps_unused_bits, stored_values
 from .header import DicomHeader
-
-PADDING_HU = -1024
-"""What padding outside the scanned circle becomes, HU: the air of a scale that starts at -1024."""
-
-EMPTY_BELOW_HU = -2000
-"""At and below this nothing was measured, HU. Scanners write -2000, -2048 or -3024 outside the circle, often
-without saying so in PixelPaddingValue; noisy air below -1024 stays above it."""
 
 _AGAIN = "Copy or export the series again, with all its tags."
 
@@ -32,8 +26,8 @@ def hounsfield(header: DicomHeader) -> NDArray[Any]:
     """
     path = header.path
     try:
-        stored = stored_values(header)
-        bounds = _padding(header, stored)
+        written = stored_values(header)
+        bounds = _padding(header, written)
     except DicomError:
         raise
     except Exception as error:  # pydicom raises nearly everything on damaged bytes
@@ -42,11 +36,44 @@ def hounsfield(header: DicomHeader) -> NDArray[Any]:
             where=path,
             hint=f"The file is truncated or damaged, copy or export it again ({error}).",
         ) from error
-    if stored.ndim != 2:
-        raise DicomError(f"pixels of shape {stored.shape} are no CT slice", where=path, hint=_AGAIN)
+    if written.ndim != 2:
+        raise DicomError(f"pixels of shape {written.shape} are no CT slice", where=path, hint=_AGAIN)
+    stored = _used(header, written)
+    unused = (
+        bounds is not None and stored is not written and not np.array_equal(_used(header, bounds), bounds)
+    )
     slope, intercept = _rescale(header)
-    shifted = _shifted(stored, intercept, bounds) if slope == 1 else None
-    return _rescaled(stored, slope, intercept, bounds) if shifted is None else shifted
+    inside = None if unused else bounds
+    shifted = _shifted(stored, intercept, inside) if slope == 1 else None
+    hu = _rescaled(stored, slope, intercept, inside) if shifted is None else shifted
+    if bounds is not None and unused:  # padding that no stored value can be: it is told by the other bits
+        hu[_between(written, bounds)] = PADDING_HU
+    return hu
+
+
+def _used(header: DicomHeader, written: NDArray[Any]) -> NDArray[Any]:
+    """Values out of the bits that hold them, BitsStored of them up to HighBit. Source: PS3.5, 8.1.1.
+
+    Raises:
+        DicomError: a HighBit that cannot be.
+    """
+    allocated, stored = map(int, header.bits)
+    lowest = header.high_bit + 1 - stored if header.high_bit >= 0 else 0
+    if not (0 <= lowest <= allocated - stored and (lowest == 0 or keeps_unused_bits(header))):
+        raise DicomError(
+            f"HighBit {header.high_bit} does not fit {stored} of {allocated} bits",
+            where=header.path,
+            hint=_AGAIN,
+        )
+    if stored == allocated or not keeps_unused_bits(header):
+        return written
+    if lowest and (written & ((1 << lowest) - 1)).any():
+        raise DicomError(
+            f"HighBit {header.high_bit} says that the lowest {lowest} bits are not used, but they are",
+            where=header.path,
+            hint=_AGAIN,
+        )
+    return written << (allocated - stored - lowest) >> (allocated - stored)
 
 
 def _shifted(stored: NDArray[Any], intercept: float, bounds: NDArray[Any] | None) -> NDArray[np.int16] | None:

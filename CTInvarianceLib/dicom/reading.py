@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ..base import DicomError, Progress, part, unheard
-from ..volumes import CTVolume
+from ..volumes import CTVolume, warn_of_values
 from .geometry import slice_plane, stack
 from .header import MULTI_FRAME_CT, DicomHeader, read_header
 from .hounsfield import hounsfield
@@ -31,6 +31,7 @@ def read_dicom(
 
     Warns:
         GeometryWarning: as `geometry.stack`.
+        HounsfieldWarning: values that are hardly HU.
     """
     headers = _one_series(files, series, where, part(progress, 0, 0.5))
     return read_slices(headers, where, progress=part(progress, 0.5, 1))
@@ -46,6 +47,7 @@ def read_slices(headers: Sequence[DicomHeader], where: object, *, progress: Prog
 
     Warns:
         GeometryWarning: as `geometry.stack`.
+        HounsfieldWarning: values that are hardly HU.
     """
     for header in headers:
         _require_supported(header)
@@ -63,7 +65,9 @@ def read_slices(headers: Sequence[DicomHeader], where: object, *, progress: Prog
             raise DicomError(f"pixels of shape {image.shape}, not {plane.shape}", where=plane.path)
         volume[k] = image
         progress((k + 1) / len(planes))
-    return CTVolume(volume, affine, str(where))
+    read = CTVolume(volume, affine, str(where))
+    warn_of_values(read)
+    return read
 
 
 def _one_series(

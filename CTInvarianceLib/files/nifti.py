@@ -1,66 +1,91 @@
-"""A guard before ITK's NIfTI reader, which takes two kinds of wrong file for right ones."""
+"""NIfTI-1 headers, .nii and .nii.gz. Source: the standard, https://nifti.nimh.nih.gov/pub/dist/src/niftilib/nifti1.h."""
 
 from __future__ import annotations
 
 import gzip
-import shutil
-import struct
+import math
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
-from math import prod
 from pathlib import Path
-from tempfile import TemporaryDirectory
+
+import numpy as np
 
 from ..base import VolumeError
+from .nifti_place import nifti_place
+from .stored import Order, StoredImage, damaged
+from .text_fields import require_scalar, three_sizes
 
-_HEADER_BYTES = 348
+_FIELDS = {
+    "sizeof_hdr": ("i4", 0), "dim": ("8i2", 40), "datatype": ("i2", 70), "bitpix": ("i2", 72),
+    "pixdim": ("8f4", 76), "vox_offset": ("f4", 108), "scl_slope": ("f4", 112), "scl_inter": ("f4", 116),
+    "xyzt_units": ("u1", 123), "qform_code": ("i2", 252), "sform_code": ("i2", 254), "quatern": ("3f4", 256),
+    "qoffset": ("3f4", 268), "srow": ("(3,4)f4", 280), "magic": ("S4", 344),
+}  # fmt: skip
+_ORDERS: tuple[Order, Order] = ("<", ">")
+_BYTES = 348
+_HEADER = np.dtype(
+    {
+        "names": list(_FIELDS),
+        "formats": [kind for kind, _ in _FIELDS.values()],
+        "offsets": [at for _, at in _FIELDS.values()],
+        "itemsize": _BYTES,
+    }
+)
+_TYPES = {
+    2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4", 1024: "i8", 1280: "u8",
+}  # fmt: skip
+_COLOURS = {32: 2, 1792: 2, 128: 3, 2304: 4}  # complex numbers, RGB, RGBA
 
 
-@contextmanager
-def complete_nifti(path: Path) -> Iterator[Path]:
-    """An uncompressed, complete copy of a .nii.gz file, or the .nii file itself.
-
-    ITK fills what is missing from a truncated file with zeros, and reads `x.nii` when it is asked for
-    `x.nii.gz` and both are there. So unpack away from any other file, and compare the size with the header.
-    Source of the layout: the NIfTI-1 header, https://nifti.nimh.nih.gov/nifti-1.
+def read_nifti(path: Path) -> StoredImage:
+    """What the header says.
 
     Raises:
-        VolumeError: truncated, damaged or not NIfTI-1.
+        VolumeError: another file, a damaged header, a colour or vector image, other than two or three dimensions.
+        OSError: a file that cannot be read.
     """
-    if path.suffix.lower() != ".gz":
-        _require_complete(path, path)
-        yield path
-        return
-    with TemporaryDirectory(prefix="ctinvariance-") as folder:
-        unpacked = Path(folder, "volume.nii")
-        try:
-            with gzip.open(path) as packed, unpacked.open("wb") as target:
-                shutil.copyfileobj(packed, target, 1 << 20)
-        except (OSError, EOFError, zlib.error) as error:
-            raise VolumeError(
-                "the file is truncated or not gzip", where=path, hint=f"Copy or export it again ({error})."
-            ) from error
-        _require_complete(unpacked, path)
-        yield unpacked
+    header, order = _header(path)
+    length, *sizes = (int(size) for size in header["dim"])
+    if not 1 <= length <= 7:
+        raise damaged(path, f"its header says that it has {length} dimensions")
+    code = int(header["datatype"])
+    require_scalar(path, _COLOURS.get(code, 1))
+    size, kind = three_sizes(path, sizes[:length]), np.dtype(_TYPES.get(code, "V1")).newbyteorder(order)
+    if code not in _TYPES or kind.itemsize * 8 != header["bitpix"]:
+        raise damaged(path, f"its header says datatype {code} of {header['bitpix']} bits")
+    start, slope, inter = float(header["vox_offset"]), float(header["scl_slope"]), float(header["scl_inter"])
+    if start and not (start >= _BYTES and start == round(start)):
+        raise damaged(path, f"its header says that the voxels begin at byte {start:g}")
+    scaled = math.isfinite(slope) and slope != 0  # 0 is no scaling; some programs write NaN for that
+    if scaled and not math.isfinite(inter):
+        raise damaged(path, f"its header says scl_inter {inter}")
+    affine, findings = nifti_place(path, header, size)
+    first, packed = int(start) or 352, path.name.lower().endswith(".gz")
+    return StoredImage(
+        path,
+        size,
+        kind,
+        affine,
+        ((path, 0 if packed else first),),
+        encoding="gzip" if packed else "raw",
+        skipped=first if packed else 0,
+        slope=slope if scaled else 1.0,
+        intercept=inter if scaled else 0.0,
+        findings=findings,
+    )
 
 
-def _require_complete(file: Path, where: Path) -> None:
-    """Compares the size of an uncompressed NIfTI-1 file with dim, bitpix and vox_offset of its header."""
-    with file.open("rb") as stream:
-        header = stream.read(_HEADER_BYTES)
-    order = next((o for o in "<>" if header[:4] == struct.pack(f"{o}i", _HEADER_BYTES)), None)
-    if order is None or len(header) < _HEADER_BYTES:
-        raise VolumeError(
-            "not a whole NIfTI-1 file", where=where, hint="Copy or export it again, or save it as .nrrd."
-        )
-    axes, *sizes = struct.unpack_from(f"{order}8h", header, 40)
-    (bits,) = struct.unpack_from(f"{order}h", header, 72)
-    (offset,) = struct.unpack_from(f"{order}f", header, 108)
-    needed = offset + prod(max(size, 1) for size in sizes[: max(axes, 0)]) * bits / 8
-    if not file.stat().st_size >= needed:
-        raise VolumeError(
-            f"the file is truncated: {file.stat().st_size} of {needed:.0f} bytes",
-            where=where,
-            hint="Copy or export it again.",
-        )
+def _header(path: Path) -> tuple[np.void, Order]:
+    """The fields, and the byte order of the file."""
+    try:
+        with (gzip.open if path.name.lower().endswith(".gz") else open)(path, "rb") as file:
+            content = file.read(_BYTES)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise damaged(path, f"truncated, or not gzip ({error})") from error
+    for order in _ORDERS:
+        if len(content) == _BYTES:
+            header = np.frombuffer(content, _HEADER.newbyteorder(order))[0]
+            if header["sizeof_hdr"] == _BYTES and header["magic"] == b"n+1":
+                return header, order
+    raise VolumeError(
+        "not a whole NIfTI-1 file", where=path, hint="Copy or export it again, or save it as .nrrd."
+    )

@@ -2,27 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base import DicomError, PathLike, Progress, VolumeError, as_paths, files_under, unheard
+from ..base import (
+    DicomError,
+    GeometryWarning,
+    PathLike,
+    Progress,
+    VolumeError,
+    as_paths,
+    files_under,
+    unheard,
+)
 from ..dicom import read_dicom
-from ..volumes import CTVolume
-from .nifti import complete_nifti
+from ..volumes import CTVolume, axial_order, padded, plane_of, require_axial_grid, warn_of_values
+from .metaimage import read_metaimage
+from .nifti import read_nifti
+from .nrrd import read_nrrd
+from .stored import StoredImage, damaged
 from .suffixes import volume_suffix
 
-if TYPE_CHECKING:
-    from SimpleITK import Image
+_READERS: dict[str, Callable[[Path], StoredImage]] = {
+    ".nrrd": read_nrrd,
+    ".nhdr": read_nrrd,
+    ".mha": read_metaimage,
+    ".mhd": read_metaimage,
+    ".nii": read_nifti,
+    ".nii.gz": read_nifti,
+}
 
 
 def read_volume(
     path: PathLike | Sequence[PathLike], *, series: str | None = None, progress: Progress = unheard
 ) -> CTVolume:
     """One CT volume from a DICOM folder (with its subfolders), one file, or a list of DICOM files.
+
+    A volume file whose slices are coronal or sagittal is turned, voxel by voxel, so that they are axial; padding (-2000
+    HU and less) becomes -1024 in every format.
 
     Args:
         path: folder, DICOM file, list of DICOM files, .nrrd .nhdr .nii .nii.gz .mha .mhd.
@@ -34,7 +56,9 @@ def read_volume(
         DicomError: see `dicom.read_dicom`.
 
     Warns:
-        GeometryWarning: tilted gantry, uneven spacing, missing slices.
+        GeometryWarning: tilted gantry, uneven spacing, missing slices; a volume file that contradicts itself or was
+            turned.
+        HounsfieldWarning: values that are hardly HU.
     """
     paths = as_paths(path)
     volumes = [each for each in paths if volume_suffix(each) and not each.is_dir()]
@@ -56,75 +80,78 @@ def read_volume(
 
 
 def volume_grid(path: Path) -> tuple[tuple[int, int, int], tuple[float, float, float]]:
-    """Slices, rows and columns of a volume file, and their distances along i, j and k, mm, from its header alone.
+    """Slices, rows and columns of a volume file, and their distances along i, j and k, mm, as `read_volume` gives them.
+
+    Its voxels are not read.
 
     Raises:
-        VolumeError: a header that is damaged, or of no CT volume.
-    """
-    import SimpleITK as sitk
+        VolumeError: a header that is damaged, or of no CT volume; a file that is shorter or longer than it says; slices
+            that no scanner takes, as `require_axial` has it.
 
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
+    Warns:
+        GeometryWarning: a file that contradicts itself, or is to be turned; oblique slices.
+    """
+    image = _stored(path)
+    image.require_whole()
+    affine, (columns, rows, slices) = _axial(image), (image.size[axis] for axis in _order(image))
+    require_axial_grid(affine, slices, where=path)
+    i, j, k = np.linalg.norm(affine[:3, :3], axis=0).tolist()
+    return (slices, rows, columns), (i, j, k)
+
+
+def _stored(path: Path) -> StoredImage:
+    """The header of a volume file."""
+    suffix = volume_suffix(path) or ""
     try:
-        reader.ReadImageInformation()
-    except RuntimeError as error:
-        raise _damaged(path, error) from error
-    _require_scalar(reader, path)
-    columns, rows, *slices = reader.GetSize()
-    i, j, *k = reader.GetSpacing()
-    return (slices[0] if slices else 1, rows, columns), (i, j, k[0] if k else 1.0)
+        return _READERS[suffix](path)
+    except OSError as error:
+        raise VolumeError(
+            f"cannot be read ({error.strerror or error})",
+            where=path,
+            hint="Check the disk and its permissions.",
+        ) from error
+    except (ValueError, TypeError, KeyError, OverflowError) as error:
+        raise damaged(path, f"its header makes no sense ({error})") from error
 
 
 def _read_image(path: Path) -> CTVolume:
-    import SimpleITK as sitk
-
-    try:
-        if path.name.lower().endswith((".nii", ".nii.gz")):
-            with complete_nifti(path) as complete:
-                image = sitk.ReadImage(str(complete))
-        else:
-            image = sitk.ReadImage(str(path))
-    except (OSError, RuntimeError) as error:
-        raise _damaged(path, error) from error
-    _require_scalar(image, path)
-    hu = sitk.GetArrayFromImage(image)
-    return CTVolume(hu.reshape((-1, *hu.shape[-2:])), _affine(image), str(path))
+    """A volume file with axial slices."""
+    image = _stored(path)
+    hu = padded(_scaled(image.voxels(), image.slope, image.intercept))
+    i, j, k = _order(image)
+    hu = np.ascontiguousarray(hu.transpose(2 - k, 2 - j, 2 - i))
+    volume = CTVolume(hu, _axial(image), str(path))
+    warn_of_values(volume)
+    return volume
 
 
-def _damaged(path: Path, error: Exception) -> VolumeError:
-    reason = " ".join(str(error).splitlines()[-1:])
-    return VolumeError(
-        "the file is damaged or not what its name says",
-        where=path,
-        hint=f"Copy or export it again ({reason}).",
-    )
+def _order(image: StoredImage) -> tuple[int, int, int]:
+    """The axes in axial order; a single slice stays one."""
+    return axial_order(image.affine) if image.size[2] > 1 else (0, 1, 2)
 
 
-def _require_scalar(image: Any, path: Path) -> None:
-    """Of an image, or of a reader that has read its header."""
-    count = getattr(image, "GetNumberOfComponentsPerPixel", None) or image.GetNumberOfComponents
-    components, dimension = count(), image.GetDimension()
-    if components != 1:
-        raise VolumeError(
-            f"a colour or vector image with {components} values per voxel, not CT",
-            where=path,
-            hint="Choose a volume with one HU per voxel.",
-        )
-    if dimension not in (2, 3):
-        raise VolumeError(
-            f"{dimension} dimensions instead of 3",
-            where=path,
-            hint="Save one volume of the sequence by itself.",
-        )
+def _axial(image: StoredImage) -> NDArray[np.float64]:
+    """The affine with its axes in axial order; says what is unusual about it."""
+    order = _order(image)
+    findings = list(image.findings)
+    if order != (0, 1, 2):
+        findings.append(f"its slices are {plane_of(image.affine)}; it was turned so that they are axial")
+    for finding in findings:
+        warnings.warn(GeometryWarning(f"{finding}: {image.path}"), stacklevel=4)
+    return image.affine[:, (*order, 3)]
 
 
-def _affine(image: Image) -> NDArray[np.float64]:
-    """SimpleITK reports every format in LPS; a 2-D image lies in the plane z = 0, 1 mm thick."""
-    n = image.GetDimension()
-    affine = np.eye(4)
-    affine[:n, :n] = np.array(image.GetDirection()).reshape(n, n) * image.GetSpacing()
-    affine[:n, 3] = image.GetOrigin()
-    return affine
+def _scaled(stored: NDArray[Any], slope: float, intercept: float) -> NDArray[Any]:
+    """HU = slope · stored + intercept, int16 where that loses nothing; in this machine's byte order."""
+    if (slope, intercept) == (1.0, 0.0):
+        return stored.astype(stored.dtype.newbyteorder("="), copy=False)
+    hu = np.empty(stored.shape, np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):  # CTVolume reports what is not finite
+        for image, values in zip(hu, stored, strict=True):
+            image[:] = values * np.float64(slope) + intercept
+        limits = np.iinfo(np.int16)
+        whole = bool(((limits.min <= hu) & (hu <= limits.max) & (hu == np.rint(hu))).all())
+    return hu.astype(np.int16) if whole else hu
 
 
 def _common(paths: Sequence[Path]) -> str:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..base import PathLike, VolumeError, whole_file
 from ..volumes import CTVolume
+from .nrrd_header import nrrd_header
 
 # Slicer splits index values at spaces and decodes these six characters, no others.
 _ESCAPES = {ord(character): f"%{ord(character):X}" for character in "\"%'<> "}
@@ -48,34 +49,22 @@ def write_sequence(
     if names is not None and not (len(set(names)) == len(names) == count and all(map(_printable, names))):
         raise VolumeError(f"{count} images need as many different names of printable characters", where=path)
     place = replace(geometry, source=str(path))
+    values = map(str, range(count)) if names is None else (name.translate(_ESCAPES) for name in names)
+    header = nrrd_header(
+        "float",
+        (*geometry.shape[::-1], count),
+        geometry.affine,
+        'labels: "" "" "" "sample"',
+        "DataNodeClassName:=vtkMRMLScalarVolumeNode",
+        f"axis 3 index type:={'numeric' if names is None else 'text'}",
+        f"axis 3 index values:={' '.join(values)}",
+        encoding="raw",
+    )
     with whole_file(path) as unfinished, unfinished.open("wb") as file:
-        file.write(_sequence_header((count, *geometry.shape), geometry.affine, names))
+        file.write(header)
         for image in images:
             hu = np.asarray(image)
             place.with_hu(hu[None] if hu.ndim == 2 else hu).hu.astype("<f4", copy=False).tofile(file)
-
-
-def _sequence_header(shape: tuple[int, ...], affine: NDArray[Any], names: Sequence[str] | None) -> bytes:
-    """NRRD header with axes i, j, k, list: fastest first, so the data are a (list, k, j, i) array."""
-    count, slices, rows, columns = shape
-    vectors = [f"({x!r},{y!r},{z!r})" for x, y, z in affine[:3].T.tolist()]
-    values = map(str, range(count)) if names is None else (name.translate(_ESCAPES) for name in names)
-    return f"""NRRD0004
-type: float
-dimension: 4
-space: left-posterior-superior
-sizes: {columns} {rows} {slices} {count}
-space directions: {" ".join(vectors[:3])} none
-kinds: domain domain domain list
-labels: "" "" "" "sample"
-endian: little
-encoding: raw
-space origin: {vectors[3]}
-DataNodeClassName:=vtkMRMLScalarVolumeNode
-axis 3 index type:={"numeric" if names is None else "text"}
-axis 3 index values:={" ".join(values)}
-
-""".encode()
 
 
 def _printable(name: str) -> bool:

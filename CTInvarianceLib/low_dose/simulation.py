@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..base import ConfigError, Progress, VolumeError, unheard
-from ..volumes import CTVolume
+from ..volumes import CTVolume, require_axial
 from .exposure import DETECTOR_MM, Attenuator, Exposure
 from .kernel import Kernel
 from .noise_match import matched_noise
@@ -86,13 +86,17 @@ def simulate_low_dose(
 
     Raises:
         ConfigError: a dose outside (0, 1], or another setting out of range.
-        VolumeError: pixels that are not square, or noise that no number of photons explains.
+        VolumeError: slices that are not axial, pixels that are not square, or noise that no number of photons explains.
+
+    Warns:
+        GeometryWarning: oblique slices.
     """
     _check(dose, photons, electronic_noise, kernel_cutoff)
     if seed < 0:
         raise ConfigError("The seed is negative", where=seed)
     if batch is not None and batch < 1:
         raise ConfigError("The batch holds no slice", where=batch)
+    require_axial(volume)
     hu = np.array(volume.hu, dtype=np.float32)
     pixel_mm = _pixel_mm(volume)
     if dose == 1:
@@ -131,7 +135,11 @@ def scan_noise(
 
     What half the dose adds is as strong as what is there: variance(½) − variance(1) = variance(1). None where no
     number of photons explains the noise, for instance where pixels are very wide.
+
+    Raises:
+        VolumeError: slices that are not axial.
     """
+    require_axial(volume)
     try:
         half = simulate_low_dose(volume, 0.5, seed=seed, device=device, progress=progress)
     except VolumeError:

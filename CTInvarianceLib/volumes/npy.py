@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..base import VolumeError, writing
+from .values import EMPTY_BELOW_HU, padded
 
 
 def open_hu(path: str | Path) -> NDArray[Any]:
@@ -31,6 +32,16 @@ def open_hu(path: str | Path) -> NDArray[Any]:
             where=path,
         )
     return slices
+
+
+def open_foreign_hu(path: str | Path) -> NDArray[Any]:
+    """The same of what another program has read, such as 3D Slicer: padding is `PADDING_HU`, as `read_volume` has it.
+
+    Raises:
+        VolumeError: see `open_hu`.
+    """
+    slices = open_hu(path)
+    return padded(np.array(slices)) if slices.min() <= EMPTY_BELOW_HU else slices
 
 
 @contextmanager

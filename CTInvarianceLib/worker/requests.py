@@ -10,7 +10,7 @@ import numpy as np
 
 from ..base import ConfigError, Event
 from ..config import Config, Plain, config_from_dict, customized, from_plain, preset
-from ..volumes import CTVolume, open_hu, writing_npy
+from ..volumes import CTVolume, open_foreign_hu, writing_npy
 from .context import Result, Work
 from .sample import Sample
 
@@ -58,7 +58,7 @@ class Denoise(Plain):
 
     def run(self, work: Work) -> Result:
         """Write float32 HU."""
-        hu, models = open_hu(self.volume), work.sets.get(self.models)
+        hu, models = open_foreign_hu(self.volume), work.sets.get(self.models)
         with writing_npy(self.out, *hu.shape) as append:
             for part in models.denoised(hu, self.denoiser, progress=work.progress("denoising")):
                 append(part)
@@ -81,7 +81,7 @@ class Simulate(Plain):
         from ..tensors import pick_device
 
         device = pick_device(work.sets.device)
-        volume = CTVolume(open_hu(self.volume), np.asarray(self.affine, np.float64))
+        volume = CTVolume(open_foreign_hu(self.volume), np.asarray(self.affine, np.float64))
         progress = work.progress("simulating low dose")
         low = simulate_low_dose(volume, self.dose, seed=self.seed, device=device, progress=progress)
         with writing_npy(self.out, *low.shape) as append:

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..base import ConfigError, VolumeError
 from ..config import Question
-from ..volumes import CTVolume, Place, Region, open_hu, writing_npy
+from ..volumes import CTVolume, Place, Region, open_foreign_hu, writing_npy
 from .context import Result, Work
 
 if TYPE_CHECKING:
@@ -71,7 +71,9 @@ class Sample(Question):
 
     def _seen(self, *, alone: bool) -> tuple[np.ndarray, np.ndarray | None, Region | None]:
         """Low dose and full dose as `Place.seen` has them, and the region of them."""
-        volumes = [CTVolume(open_hu(path), np.eye(4), path) for path in (self.volume, self.full_dose) if path]
+        volumes = [
+            CTVolume(open_foreign_hu(path), np.eye(4), path) for path in (self.volume, self.full_dose) if path
+        ]
         if len({volume.shape for volume in volumes}) > 1:
             raise VolumeError("low dose and full dose differ in size", where=[v.shape for v in volumes])
         if len(self.region) not in (0, 4):
@@ -89,7 +91,7 @@ class Sample(Question):
 
         if not self.affine:
             return None
-        volume = CTVolume(open_hu(self.volume), np.asarray(self.affine, np.float64), self.volume)
+        volume = CTVolume(open_foreign_hu(self.volume), np.asarray(self.affine, np.float64), self.volume)
         noise = scan_noise(volume, device=device)
         if noise is None or not (alone and self.region):
             return noise

@@ -117,6 +117,7 @@ def test_sample_writes_everything_at_its_place(tiny_models, tiny_source, tmp_pat
     ],
     ids=lambda value: " ".join(map(str, value)) if isinstance(value, tuple) else "",
 )
+@pytest.mark.filterwarnings("ignore::CTInvarianceLib.base.HounsfieldWarning")  # a spread is none
 @pytest.mark.parametrize("kind", ["spatial", "complete"])
 def test_grids_are_sampled_in_any_region_and_see_what_surrounds_it(
     kind, tiny_source, tmp_path, options, region, capsys, request
@@ -457,3 +458,77 @@ def test_magnetic_resonance_and_colour_are_named(fails, tiny_models, tmp_path):
     assert "MR" in fails("denoise", str(get_testdata_file("MR_small.dcm")), *arguments)
     colour = dicom_files.write_slice(tmp_path / "rgb.dcm", np.zeros((40, 40, 3), np.uint8))
     assert "colour image" in fails("denoise", colour, *arguments)
+
+
+@pytest.mark.filterwarnings("default:the gantry is tilted")
+def test_work_that_cannot_be_written_is_refused_before_it_begins(capsys, tiny_models, tmp_path):
+    hu = np.random.default_rng(0).integers(-1024, 1000, (3, 40, 48)).astype(np.int16)
+    dicom_files.write_series(tmp_path / "tilted", hu, step=(0, 0.8, 3), PixelSpacing=[0.75, 0.75])
+    (tmp_path / "file").write_text("")
+    models = ("--models", tiny_models, "--denoiser", "chen")
+    commands = {
+        ("simulate", "--out", tmp_path / "low.nii.gz"): "sheared",
+        ("simulate", "--out", tmp_path / "LOW.NII"): "sheared",
+        ("denoise", *models, "--out", tmp_path / "clean.nii"): "sheared",
+        ("denoise", *models, "--out", tmp_path / "tilted"): "not a format to write",
+        ("simulate", "--out", tmp_path / "file" / "low.nrrd"): "as that is a file",
+        ("sample", *models, "--layer", 5, "--out", tmp_path / "file"): "as that is a file",
+    }
+    before = sorted(tmp_path.rglob("*"))
+    for (command, *options), message in commands.items():
+        assert main([command, str(tmp_path / "tilted"), *map(str, options)]) == 2
+        written = capsys.readouterr().err
+        assert message in written
+        assert "%" not in written, "there is progress, so work had begun"
+        assert "Errno" not in written
+    assert sorted(tmp_path.rglob("*")) == before
+    assert (
+        main(
+            [
+                "evaluate",
+                "--models",
+                str(tiny_models),
+                "--data",
+                str(tmp_path),
+                "--out",
+                str(tmp_path / "file"),
+            ]
+        )
+        == 2
+    )
+    assert "as that is a file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("suffix", [".MHA", ".NII.GZ", ".NRRD"])
+def test_suffixes_in_capitals_end_as_one_file(run, tmp_path, suffix):
+    hu = np.random.default_rng(0).normal(40, 10, (1, 40, 48)).astype(np.int16)
+    dicom_files.write_series(tmp_path / "ct", hu, PixelSpacing=[0.75, 0.75])
+    run("simulate", tmp_path / "ct", "--dose", 0.5, "--out", tmp_path / "out" / f"LOW{suffix}")
+    assert [each.name for each in (tmp_path / "out").iterdir()] == [f"LOW{suffix}"]
+
+
+def test_damage_and_slices_of_no_scan_are_refused_by_every_command(fails, tiny_models, tmp_path):
+    hu = np.random.default_rng(0).integers(-1024, 1000, (3, 40, 48)).astype(np.int16)
+    cti.write_volume(cti.CTVolume(hu, np.eye(4)), tmp_path / "a.mha")
+    content = bytearray((tmp_path / "a.mha").read_bytes())
+    content[len(content) // 2] ^= 0x10
+    (tmp_path / "a.mha").write_bytes(content)
+    coronal = {"ImageOrientationPatient": [1, 0, 0, 0, 0, -1], "step": (0, 3, 0)}
+    dicom_files.write_series(tmp_path / "coronal", hu, **coronal)
+    models = ("--models", tiny_models, "--denoiser", "chen", "--out")
+    for volume, message in {"a.mha": "damaged", "coronal": "its slices are coronal"}.items():
+        assert message in fails("simulate", tmp_path / volume, "--out", tmp_path / "out.nrrd")
+        assert message in fails("denoise", tmp_path / volume, *models, tmp_path / "out.nrrd")
+        assert message in fails("sample", tmp_path / volume, "--layer", 5, *models, tmp_path / "out")
+    assert {each.name for each in tmp_path.iterdir()} == {"a.mha", "coronal"}
+
+
+@pytest.mark.filterwarnings("default:values from")
+def test_values_that_are_hardly_hu_are_said_on_the_terminal(run, tmp_path):
+    hu = np.random.default_rng(0).normal(0, 15, (1, 64, 64))
+    y, x = np.mgrid[-1:1:64j, -1:1:64j]
+    hu += np.where(x**2 + y**2 < 0.7, 1064, 24)
+    cti.write_volume(cti.CTVolume(hu.astype(np.int16), np.diag([2.0, 2, 2, 1])), tmp_path / "a.nrrd")
+    _, stderr = run("simulate", tmp_path / "a.nrrd", "--out", tmp_path / "low.nrrd")
+    assert "warning: values from" in stderr
+    assert "shifted, by 1024 HU perhaps" in stderr

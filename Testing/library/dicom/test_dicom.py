@@ -15,7 +15,7 @@ from pydicom.encaps import encapsulate
 from pydicom.pixels import get_decoder
 from pydicom.uid import MPEG2MPML, EnhancedCTImageStorage, JPEGLosslessSV1, generate_uid
 
-from CTInvarianceLib.base import Cancelled, CTInvarianceError, DicomError, GeometryWarning
+from CTInvarianceLib.base import Cancelled, CTInvarianceError, DicomError, GeometryWarning, HounsfieldWarning
 from CTInvarianceLib.dicom import DicomHeader, read_header, read_slices
 from CTInvarianceLib.dicom.hounsfield import PADDING_HU, _padding, _rescaled, _shifted
 from CTInvarianceLib.files import read_volume
@@ -134,6 +134,18 @@ def test_values_that_are_not_hu(tmp_path, tags, words):
         read_volume(tmp_path)
 
 
+@pytest.mark.parametrize("intercept", [0, -24, -2048])
+def test_a_rescale_that_gives_no_hu_is_named(tmp_path, intercept):
+    """As anonymisers leave it that lose tags, and programs that subtract 1024 twice."""
+    y, x = np.mgrid[-1:1:64j, -1:1:64j]
+    stored = np.where(x**2 + y**2 < 0.7, 1064, 24) + np.random.default_rng(0).normal(0, 5, x.shape)
+    tags = {"PixelSpacing": [2, 2], "RescaleIntercept": intercept}
+    stored[31, 20:30] = 2500  # bone
+    write_slice(tmp_path / "a.dcm", stored.astype(np.uint16), **tags)
+    with pytest.warns(HounsfieldWarning, match=r"seem to be shifted.*a\.dcm"):
+        read_volume(tmp_path / "a.dcm")
+
+
 @pytest.mark.parametrize("dtype", ["<u2", "<i2", ">i2"])
 @pytest.mark.parametrize("intercept", [0, -1024, -8192, 1000, 32768, -32768])
 def test_whole_numbers_come_out_as_through_float64(dtype, intercept):
@@ -158,9 +170,25 @@ def test_unused_bits_of_the_stored_values_do_not_count(tmp_path):
     assert read_volume(tmp_path).hu.ravel().tolist() == [0x0FFF, 1, 0x07FF]
 
 
-def test_pixels_longer_than_needed(tmp_path):
-    path = write_slice(tmp_path / "a.dcm", np.arange(24, dtype=np.uint16).reshape(6, 4), Rows=5)
-    assert read_volume(path).hu.ravel().tolist() == list(range(-1024, -1004))
+@pytest.mark.parametrize("more", [1, 2, 6])
+def test_pixels_that_are_padded_a_little(tmp_path, more):
+    stored = np.arange(24, dtype=np.uint16).reshape(6, 4)
+    path = write_slice(tmp_path / "a.dcm", stored, PixelData=stored.tobytes() + bytes(more))
+    assert np.array_equal(read_volume(path).hu[0], stored.astype(int) - 1024)
+
+
+@pytest.mark.parametrize(
+    "tags", [{"Rows": 5}, {"Columns": 3}, {"Rows": 3, "Columns": 4}, {"BitsAllocated": 8}]
+)
+def test_pixels_that_are_a_row_or_column_too_many(tmp_path, tags):
+    """The size is wrong, or there is more than one image."""
+    path = write_slice(tmp_path / "a.dcm", np.arange(24, dtype=np.uint16).reshape(6, 4))
+    dataset = pydicom.dcmread(path)
+    for name, value in tags.items():
+        setattr(dataset, name, value)
+    dataset.save_as(path)
+    with pytest.raises(DicomError, match=r"cannot be decoded.*a\.dcm.*48 bytes of pixels"):
+        read_volume(path)
 
 
 # One pass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import warnings
 from itertools import product
 from pathlib import Path
@@ -12,8 +13,8 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from CTInvarianceLib.base import VolumeError, whole_file
-from CTInvarianceLib.files import read_volume, write_sequence, write_volume
+from CTInvarianceLib.base import GeometryWarning, HounsfieldWarning, VolumeError, whole_file
+from CTInvarianceLib.files import read_volume, require_writable, volume_grid, write_sequence, write_volume
 from CTInvarianceLib.volumes import CTVolume
 
 FORMATS = (".nrrd", ".mha", ".nii.gz", ".nii")
@@ -21,7 +22,8 @@ LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 def directions() -> dict[str, np.ndarray]:
-    rotation, _ = np.linalg.qr(np.random.default_rng(3).normal(size=(3, 3)))
+    turn = np.array([[0, -0.2, 0.1], [0.2, 0, -0.15], [-0.1, 0.15, 0]])
+    rotation = np.linalg.solve(np.eye(3) - turn, np.eye(3) + turn)  # Cayley: about 30 degrees
     sheared = np.array([[1, 0, 0], [0, 1, np.sin(0.3)], [0, 0, np.cos(0.3)]])
     return {
         "identity": np.eye(3),
@@ -65,7 +67,7 @@ def test_values_and_place_survive(tmp_path, suffix, direction, dtype):
     assert [each.name for each in path.parent.iterdir()] == [path.name]
 
 
-@pytest.mark.parametrize("direction", [np.eye(3), np.diag([-1.0, 1, -1]), np.eye(3)[[1, 2, 0]]])
+@pytest.mark.parametrize("direction", [np.eye(3), np.diag([-1.0, 1, -1]), np.eye(3)[[1, 0, 2]]])
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_what_float32_can_hold_survives_in_every_format(tmp_path, suffix, direction):
     affine = np.eye(4)
@@ -185,8 +187,10 @@ def test_a_big_endian_nifti_that_is_truncated(tmp_path):
     for start, count, size in [
         (0, 1, 4),
         (40, 8, 2),
-        (72, 1, 2),
-        (108, 1, 4),
+        (70, 2, 2),
+        (76, 12, 4),
+        (252, 2, 2),
+        (256, 18, 4),
     ]:  # the fields that are compared
         field = little[start : start + count * size].reshape(count, size)
         field[:] = field[:, ::-1].copy()
@@ -354,3 +358,105 @@ def test_real_volumes(shared_data):
         assert volume.hu.dtype == np.int16
         assert volume.shape[1:] == (512, 512)
         assert volume.hu.min() == -1024
+
+
+# Slices that are not axial, padding, values
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize(
+    ("directions", "plane"),
+    [
+        (np.array([[1, 0, 0], [0, 0, 1], [0, -1, 0]]), "coronal"),
+        (np.array([[0, 0, 1], [1, 0, 0], [0, -1, 0]]), "sagittal"),
+        (np.array([[0, 0, -1.0], [0, 1, 0], [1, 0, 0]]), "sagittal"),
+    ],
+)
+def test_a_file_with_other_slices_is_turned_and_no_voxel_moves(tmp_path, suffix, directions, plane):
+    volume = volume_of(directions, np.int16)
+    write_volume(volume, tmp_path / f"a{suffix}")
+    with pytest.warns(GeometryWarning, match=rf"its slices are {plane}; it was turned.*a{suffix}"):
+        back = read_volume(tmp_path / f"a{suffix}")
+    assert np.abs(back.affine[2, 2]) > 0.8
+    assert back.hu.flags.c_contiguous
+    k, j, i = np.indices(back.shape).reshape(3, -1)
+    index = np.linalg.inv(volume.affine) @ [*back.position(i, j, k).T, np.ones(i.size)]
+    assert np.abs(index - np.rint(index)).max() < 2e-4
+    assert np.array_equal(back.hu.ravel(), volume.hu[tuple(np.rint(index[2::-1]).astype(int))])
+    with pytest.warns(GeometryWarning, match="it was turned"):
+        assert volume_grid(tmp_path / f"a{suffix}") == (back.shape, pytest.approx(back.spacing, abs=1e-5))
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_a_single_coronal_slice_stays_one(tmp_path, suffix):
+    volume = volume_of(np.array([[1, 0, 0], [0, 0, 1], [0, -1, 0]]), slices=1)
+    write_volume(volume, tmp_path / f"a{suffix}")
+    assert read_volume(tmp_path / f"a{suffix}").shape == (1, 4, 5)
+    with pytest.raises(VolumeError, match="its slices are coronal"):
+        volume_grid(tmp_path / f"a{suffix}")
+
+
+@pytest.mark.parametrize(("degrees", "refused"), [(20, False), (45, True)])
+def test_oblique_files_are_known_before_their_voxels_are_read(tmp_path, degrees, refused):
+    c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    write_volume(volume_of(np.array([[1, 0, 0], [0, c, -s], [0, s, c]])), tmp_path / "a.nrrd")
+    assert read_volume(tmp_path / "a.nrrd").shape == (3, 4, 5)
+    with pytest.raises(VolumeError) if refused else pytest.warns(GeometryWarning) as caught:
+        volume_grid(tmp_path / "a.nrrd")
+    said = str(caught.value if refused else caught[0].message)
+    assert f"{degrees} degrees from axial" in said
+    assert "a.nrrd" in said
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize("dtype", [np.int16, np.float32])
+def test_padding_is_the_same_in_every_format(tmp_path, suffix, dtype):
+    hu = np.array([[[-3024, -2000, -1024, 40]]], dtype)
+    write_volume(CTVolume(hu, np.eye(4)), tmp_path / f"a{suffix}")
+    assert read_volume(tmp_path / f"a{suffix}").hu.ravel().tolist() == [-1024, -1024, -1024, 40]
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_values_that_are_hardly_hu_are_named(tmp_path, suffix):
+    hu = np.random.default_rng(0).integers(0, 1100, (1, 60, 60), dtype=np.int16)
+    write_volume(CTVolume(hu, np.diag([2.0, 2, 2, 1])), tmp_path / f"a{suffix}")
+    with pytest.warns(HounsfieldWarning, match=rf"shifted, by 1024.*a{suffix}"):
+        read_volume(tmp_path / f"a{suffix}")
+
+
+# Before the work
+
+
+@pytest.mark.parametrize("suffix", [".NRRD", ".Mha", ".NII.GZ", ".nii.GZ", ".NII"])
+def test_suffixes_in_capitals_are_written_and_read_and_nothing_else_is_left(tmp_path, suffix):
+    volume = volume_of(np.eye(3))
+    write_volume(volume, tmp_path / f"OUT{suffix}")
+    assert [each.name for each in tmp_path.iterdir()] == [f"OUT{suffix}"]
+    assert np.array_equal(read_volume(tmp_path / f"OUT{suffix}").hu, volume.hu)
+
+
+def test_what_cannot_be_written_is_known_before(tmp_path):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder.nrrd").mkdir()
+    for path, words in {
+        "file/a.nrrd": "cannot be written, as that is a file: .*/file",
+        "file/b/a.nrrd": "cannot be written, as that is a file: .*/file",
+        "folder.nrrd": "a folder has that name",
+        "a.png": r"not a format.*Use one of \.nrrd",
+        "a.mhd": r"not a format.*Use one of \.nrrd",
+    }.items():
+        with pytest.raises(VolumeError, match=words):
+            require_writable(tmp_path / path)
+    sheared = volume_of(directions()["sheared"])
+    require_writable(tmp_path / "new" / "a.nii.gz")
+    require_writable(tmp_path / "new" / "a.nrrd", sheared)
+    with pytest.raises(VolumeError, match="sheared"):
+        require_writable(tmp_path / "new" / "A.NII.GZ", sheared)
+    assert {each.name for each in tmp_path.iterdir()} == {"file", "folder.nrrd"}
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_one_may_not_write_to(tmp_path):
+    (tmp_path / "locked").mkdir(mode=0o500)
+    with pytest.raises(VolumeError, match=r"no permission.*locked"):
+        require_writable(tmp_path / "locked" / "new" / "a.nrrd")
