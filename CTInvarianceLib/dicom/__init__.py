@@ -5,6 +5,7 @@ from .decoding import missing_decoder
 from .geometry import ALIKE, slice_plane
 from .header import CT_IMAGE_STORAGE, DICOM_SUFFIXES, MULTI_FRAME_CT, DicomHeader, read_header
 from .reading import read_dicom, read_slices
+from .same_series import split_series, what_differs
 from .slice_order import order_slices
 from .writing import write_dicom_series
 
@@ -22,5 +23,7 @@ __all__ = [
     "read_header",
     "read_slices",
     "slice_plane",
+    "split_series",
+    "what_differs",
     "write_dicom_series",
 ]

@@ -10,13 +10,14 @@ import numpy as np
 
 from ..base import DicomError
 from ..dicom import (
-    ALIKE,
     CT_IMAGE_STORAGE,
     MULTI_FRAME_CT,
     DicomHeader,
     missing_decoder,
     order_slices,
     slice_plane,
+    split_series,
+    what_differs,
 )
 from .series import CTSeries, Problem, anatomy_of, is_projections
 
@@ -39,11 +40,10 @@ def why_left_out(header: DicomHeader) -> str:
 def series_of(headers: Iterable[DicomHeader]) -> tuple[list[CTSeries], list[Problem]]:
     """CT slices grouped to series, each in the order of its slices; and what had to be left out, or is unusual.
 
-    A series is what shares SeriesInstanceUID, patient, study, description, kernel, size, spacing and orientation: two
-    that share no more than the UID stay apart. Copies of an image count once.
+    What a series is, `dicom.split_series` says. Copies of an image count once.
     """
     problems: list[Problem] = []
-    groups: dict[tuple[object, ...], list[DicomHeader]] = {}
+    usable: list[DicomHeader] = []
     seen: dict[tuple[object, ...], Path] = {}
     for header in headers:
         identity = (header.instance_uid, header.series_uid, header.patient_id, header.position, header.size)
@@ -51,8 +51,8 @@ def series_of(headers: Iterable[DicomHeader]) -> tuple[list[CTSeries], list[Prob
             problems.append(problem)
             continue
         seen[identity] = header.path
-        groups.setdefault(_key(header), []).append(header)
-    several = [alike for group in groups.values() for alike in _alike(group)]
+        usable.append(header)
+    several = split_series(usable)
     problems += _shared_uids(several)
     found = []
     for group in several:
@@ -61,32 +61,6 @@ def series_of(headers: Iterable[DicomHeader]) -> tuple[list[CTSeries], list[Prob
         if series:
             found.append(series)
     return found, problems
-
-
-def _key(header: DicomHeader) -> tuple[object, ...]:
-    return (
-        header.series_uid or str(header.path.parent),
-        header.patient_id,
-        header.study_uid,
-        header.description,
-        header.kernel,
-        header.size,
-    )
-
-
-def _alike(headers: list[DicomHeader]) -> list[list[DicomHeader]]:
-    """Slices of one series, taken apart where spacing or orientation differ by more than rounding."""
-    by_grid: dict[tuple[float, ...], list[DicomHeader]] = {}
-    for header in headers:
-        by_grid.setdefault((*header.spacing, *header.orientation), []).append(header)
-    groups: dict[tuple[float, ...], list[DicomHeader]] = {}
-    for grid, several in by_grid.items():
-        near = (known for known in groups if len(known) == len(grid))
-        same = next(
-            (known for known in near if np.abs(np.subtract(known, grid)).max(initial=0) <= ALIKE), grid
-        )
-        groups.setdefault(same, []).extend(several)
-    return list(groups.values())
 
 
 def _unusable(header: DicomHeader, original: Path | None) -> Problem | None:
@@ -111,15 +85,17 @@ def _unusable(header: DicomHeader, original: Path | None) -> Problem | None:
 
 def _shared_uids(groups: Iterable[list[DicomHeader]]) -> list[Problem]:
     """Series that share a UID and are different series all the same."""
-    places: dict[str, list[str]] = {}
+    sharing: dict[str, list[list[DicomHeader]]] = {}
     for headers in groups:
         if uid := headers[0].series_uid:
-            places.setdefault(uid, []).append(str(headers[0].path))
-    return [
-        Problem(f"series {uid}", f"{len(first)} different series share this UID ({', '.join(first)})", _APART)
-        for uid, first in places.items()
-        if len(first) > 1
-    ]
+            sharing.setdefault(uid, []).append(headers)
+    problems = []
+    for uid, several in sharing.items():
+        if len(several) > 1:
+            first = ", ".join(str(headers[0].path) for headers in several)
+            what = f"{len(several)} different series share this UID ({first}), with {what_differs(several)}"
+            problems.append(Problem(f"series {uid}", what, _APART))
+    return problems
 
 
 def _series(headers: list[DicomHeader]) -> tuple[CTSeries | None, list[Problem]]:

@@ -15,7 +15,7 @@ from ..dicom import DicomHeader
 Found = DicomHeader | DicomError | None
 """What a file holds: a header, damage, or nothing of DICOM."""
 
-_VERSION = 1  # raise it when headers are read differently
+_VERSION = 2  # raise it when headers are read differently
 _OWN = ("instance_uid", "position", "truncated", "pixels_at")  # differ from slice to slice
 _FIELDS = tuple(each.name for each in fields(DicomHeader))
 _SHARED = tuple(name for name in _FIELDS if name not in ("path", *_OWN))
