@@ -1,7 +1,9 @@
 """What a source holds: files, series, pairs of low and full dose, and how patients are split."""
 
 from .index import HeaderIndex
-from .pairs import SAME_PLACE_MM, SeriesPair, corner_distance, dose_of, pair_series, read_pair
+from .naming import dose_of
+from .overlap import SAME_PLACE_MM, corner_distance
+from .pairs import SeriesPair, pair_series, read_pair
 from .partition import Split, anatomies, split_patients
 from .scanning import Scan, find_pairs, require_pairs, scan
 from .series import CTSeries, anatomy_of, is_projections

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +13,15 @@ from ..dicom import (
     CT_IMAGE_STORAGE,
     MULTI_FRAME_CT,
     DicomHeader,
+    kind_of_image,
     missing_decoder,
     order_slices,
     slice_plane,
     split_series,
     what_differs,
+    why_not_hounsfield,
 )
+from .identity import Labels, file_label, folders_of
 from .series import CTSeries, Problem, anatomy_of, is_projections
 
 _APART = "They are kept apart. Export them again from the scanner or archive, with UIDs of their own."
@@ -28,8 +31,8 @@ def why_left_out(header: DicomHeader) -> str:
     """Why an image is none to look at, though nothing is wrong with it; "" for CT slices and what should be some."""
     if header.modality != "CT":
         return f"{header.modality or 'no modality'}, not CT"
-    if header.localizer:
-        return "localizers"
+    if kind := kind_of_image(header.image_type, header.orientation):
+        return kind
     if is_projections(header.description):
         return "projections"
     if header.sop_class not in (CT_IMAGE_STORAGE, *MULTI_FRAME_CT):
@@ -37,26 +40,38 @@ def why_left_out(header: DicomHeader) -> str:
     return ""
 
 
-def series_of(headers: Iterable[DicomHeader]) -> tuple[list[CTSeries], list[Problem]]:
+def series_of(
+    headers: Iterable[DicomHeader], sources: Sequence[Path] = ()
+) -> tuple[list[CTSeries], list[Problem]]:
     """CT slices grouped to series, each in the order of its slices; and what had to be left out, or is unusual.
 
     What a series is, `dicom.split_series` says. Copies of an image count once.
+
+    Args:
+        headers: of CT slices.
+        sources: what was scanned, absolute: folders below may tell dose and patient, those above do not.
     """
     problems: list[Problem] = []
     usable: list[DicomHeader] = []
+    in_hu: set[tuple[object, ...]] = set()
     seen: dict[tuple[object, ...], Path] = {}
     for header in headers:
         identity = (header.instance_uid, header.series_uid, header.patient_id, header.position, header.size)
         if problem := _unusable(header, seen.get(identity) if header.instance_uid else None):
             problems.append(problem)
             continue
+        if (scale := (header.rescale, header.unit)) not in in_hu:  # of few kinds among thousands of slices
+            if error := why_not_hounsfield(header):
+                problems.append(Problem.of(error))
+                continue
+            in_hu.add(scale)
         seen[identity] = header.path
         usable.append(header)
     several = split_series(usable)
     problems += _shared_uids(several)
     found = []
     for group in several:
-        series, unusual = _series(group)
+        series, unusual = _series(group, sources)
         problems += unusual
         if series:
             found.append(series)
@@ -98,7 +113,7 @@ def _shared_uids(groups: Iterable[list[DicomHeader]]) -> list[Problem]:
     return problems
 
 
-def _series(headers: list[DicomHeader]) -> tuple[CTSeries | None, list[Problem]]:
+def _series(headers: list[DicomHeader], sources: Sequence[Path]) -> tuple[CTSeries | None, list[Problem]]:
     """One group as a series, None where its slices form no stack."""
     placed, problems = _placed(headers)
     if not placed:
@@ -116,19 +131,37 @@ def _series(headers: list[DicomHeader]) -> tuple[CTSeries | None, list[Problem]]
     step = plane.thickness
     if len(ordered) > 1:
         step = math.dist(ordered[0].position, ordered[-1].position) / (len(ordered) - 1)
+    labels = Labels(
+        first.patient_id,
+        first.patient_name,
+        first.study_uid,
+        first.study_description,
+        first.description,
+        file_label(first.path.name),
+        folders_of(first.path, sources),
+    )
+    patient = labels.patient
     series = CTSeries(
-        first.patient_id or first.study_uid,  # patients without an id must not fall together
+        patient or _of_study(first),
         first.series_uid,
         first.description,
         tuple(header.path for header in ordered),
         first.study_uid,
-        anatomy_of(first.patient_id, first.body_part, first.study_description, first.description),
-        first.kernel,
+        anatomy_of(patient, first.body_part, first.study_description, first.description),
+        first.kernel or labels.kernel,
         (len(ordered), *plane.shape),
         (*plane.pixel.tolist(), round(step, 6)),
         ordered,
+        dose=labels.dose,
+        known=bool(patient),
     )
     return series, problems
+
+
+def _of_study(header: DicomHeader) -> str:
+    """What to call a patient of whom nothing is known: those of two studies must not fall together."""
+    study = header.study_uid or str(header.path.parent)
+    return f"{header.patient_id} (study {study})" if header.patient_id else study
 
 
 def _placed(headers: list[DicomHeader]) -> tuple[list[DicomHeader], list[Problem]]:

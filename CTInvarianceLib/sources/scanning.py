@@ -137,7 +137,7 @@ def scan(
             left_out[why] += 1
         else:
             headers.append(found)
-    series, unusual = series_of(headers)
+    series, unusual = series_of(headers, [path.expanduser().absolute() for path in paths])
     pairs, unclear = pair_series([*_volume_series(volumes, problems), *series])
     problems += [*_gathered([*damaged, *unusual]), *unclear]
     if index.trouble:
