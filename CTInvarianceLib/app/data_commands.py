@@ -109,8 +109,8 @@ def _build(options: Namespace, target: Any) -> int:
     wanted = needed(pairs, config, target, seed=options.seed)
     print(f"{wanted.series} series to convert, {wanted.size / 1e6:.0f} MB, to {target.folder}", flush=True)
     with progress_shown("converting") as progress:
-        load_patients(pairs, config, seed=options.seed, store=target, progress=progress)
-    return WITH_PROBLEMS if found.problems else 0
+        stored = load_patients(pairs, config, seed=options.seed, store=target, progress=progress)
+    return WITH_PROBLEMS if found.problems or len(stored) < len(pairs) else 0
 
 
 def _list(options: Namespace, target: Any) -> int:

@@ -3,7 +3,7 @@
 from .attributes import SeriesHeader, dicom_uid
 from .decoding import missing_decoder
 from .geometry import ALIKE, slice_plane
-from .header import CT_IMAGE_STORAGE, DICOM_SUFFIXES, MULTI_FRAME_CT, DicomHeader, is_index, read_header
+from .header import CT_IMAGE_STORAGE, DICOM_SUFFIXES, MULTI_FRAME_CT, DicomHeader, read_header
 from .hounsfield import why_not_hounsfield
 from .image_kind import kind_of_image
 from .reading import read_dicom, read_slices
@@ -19,7 +19,6 @@ __all__ = [
     "DicomHeader",
     "SeriesHeader",
     "dicom_uid",
-    "is_index",
     "kind_of_image",
     "missing_decoder",
     "order_slices",

@@ -122,7 +122,9 @@ def test_patients_without_id_stay_apart(tmp_path):
     write(tmp_path / "a", "", "low dose", "1.1", StudyInstanceUID="8.1")
     write(tmp_path / "b", "", "full dose", "1.2", StudyInstanceUID="8.1")
     write(tmp_path / "c", "", "full dose", "1.3", StudyInstanceUID="8.2")
-    with pytest.warns(PairingWarning, match=r"patients 8\.1, 8\.2: nothing tells who they are; each of 2 studies"):
+    with pytest.warns(
+        PairingWarning, match=r"patients 8\.1, 8\.2: nothing tells who they are; each of 2 studies"
+    ):
         assert summary(find_pairs(tmp_path)) == [("8.1", "1.1", "1.2"), ("8.2", None, "1.3")]
 
 

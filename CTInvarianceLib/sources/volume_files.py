@@ -1,0 +1,117 @@
+"""Volume files as series: of whom each is, and at which dose, as far as names of files and folders tell."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..files import volume_suffix
+from .identity import Labels, folders_of
+from .naming import says_little, without_dose
+from .series import CTSeries, Problem, anatomy_of
+from .volume_facts import VolumeFacts
+
+_SUBJECT = re.compile(r"(sub-[^_]+)_.*")  # of BIDS, https://bids-specification.readthedocs.io
+_VISIT = re.compile(r"(ses|session|visit|study|series|timepoint|baseline|followup)[ _-]?\w*", re.IGNORECASE)
+
+
+_SHOWN = 3  # files that a message names
+
+
+@dataclass(frozen=True)
+class _Named:
+    path: Path
+    facts: VolumeFacts
+    labels: Labels
+    name: str  # of the file, without dose
+    people: tuple[str, ...]  # names of folders that may be a patient's, from the nearest one up
+
+    @property
+    def alike(self) -> tuple[str, str, str]:
+        """What two files of one patient cannot share unless they are two copies."""
+        return self.name, self.labels.dose, self.labels.kernel
+
+
+def volume_series(
+    found: Iterable[tuple[Path, VolumeFacts]], sources: Sequence[Path]
+) -> tuple[list[CTSeries], list[Problem]]:
+    """One series for every CT volume.
+
+    The patient is what the file's name holds besides the dose. Where it holds nothing ("p1/low.nrrd"), or many folders
+    hold files of few names ("s0000/ct.nii.gz", "s0001/ct.nii.gz"), the folder is the patient.
+
+    Args:
+        found: absolute paths, and what the files hold.
+        sources: what was scanned, absolute.
+    """
+    files = [_named(path, facts, sources) for path, facts in found]
+    folders, problems = _folders_of_patients(files)
+    by_folder = [file for file in files if file.path.parent in folders or not file.name]
+    patients = _folder_names(by_folder)
+    series = [_series(file, patients.get(file.path, file.name)) for file in files]
+    problems += [Problem(str(file.path), each) for file in files for each in file.facts.warnings]
+    return series, problems
+
+
+def _folders_of_patients(files: Sequence[_Named]) -> tuple[set[Path], list[Problem]]:
+    """The folders that stand for a patient each; and names in several folders of which that is not clear."""
+    sharing: dict[tuple[str, str, str], list[_Named]] = defaultdict(list)
+    beside: dict[Path, list[_Named]] = defaultdict(list)
+    for file in files:
+        sharing[file.alike].append(file)
+        beside[file.path.parent].append(file)
+    clashes = [several for several in sharing.values() if len({each.people for each in several}) > 1]
+    names = {each.name for several in clashes for each in several}
+    folders = {each.path.parent for several in clashes for each in several}
+    shared = sum(each.name in names for folder in folders for each in beside[folder])
+    if len(folders) > len(names) and 2 * shared >= sum(len(beside[folder]) for folder in folders):
+        return folders, []
+    if not clashes:
+        return set(), []
+    first = ", ".join(str(each.path) for each in clashes[0][:_SHOWN])
+    what = (
+        f"{len(names)} names occur in several folders; each is taken for one patient, whose folders these are"
+    )
+    return set(), [Problem(first, what, "Give every patient a folder or a name of their own.")]
+
+
+def _named(path: Path, facts: VolumeFacts, sources: Sequence[Path]) -> _Named:
+    stem = path.name[: -len(volume_suffix(path) or "")]
+    folders = folders_of(path, sources)
+    labels = Labels(file=stem, folders=folders)
+    subject = _SUBJECT.fullmatch(stem)
+    name = subject[1] if subject else without_dose(stem)
+    people = [each for each in map(without_dose, folders) if each and not says_little(each)]
+    own = tuple(each for each in people if not _VISIT.fullmatch(each)) or tuple(people) or (path.parent.name,)
+    return _Named(path, facts, labels, name, own)
+
+
+def _folder_names(files: Sequence[_Named]) -> dict[Path, str]:
+    """Who every file is of that is called after its folder: the nearest one, with those above it where it repeats."""
+    above: dict[str, set[tuple[str, ...]]] = defaultdict(set)
+    for file in files:
+        above[file.people[0]].add(file.people)
+    return {
+        file.path: file.people[0] if len(above[file.people[0]]) == 1 else "/".join(reversed(file.people))
+        for file in files
+    }
+
+
+def _series(file: _Named, patient: str) -> CTSeries:
+    stem, facts = file.labels.file, file.facts
+    dose = file.labels.dose
+    return CTSeries(
+        patient or stem,
+        "",
+        f"{dose} dose" if dose else stem,
+        (file.path,),
+        anatomy=anatomy_of(patient, "", stem),
+        kernel=file.labels.kernel,
+        shape=facts.shape,
+        spacing=facts.spacing,
+        affine=facts.affine,
+        dose=dose,
+    )
