@@ -1,5 +1,6 @@
 """What a source holds: files, series, pairs of low and full dose, and how patients are split."""
 
+from .identity import Labels
 from .index import HeaderIndex
 from .naming import dose_of
 from .overlap import SAME_PLACE_MM, corner_distance
@@ -12,6 +13,7 @@ __all__ = [
     "SAME_PLACE_MM",
     "CTSeries",
     "HeaderIndex",
+    "Labels",
     "Scan",
     "SeriesPair",
     "Split",

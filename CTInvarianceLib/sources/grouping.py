@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,7 @@ from ..dicom import (
 from .identity import Labels, file_label, folders_of
 from .series import CTSeries, Problem, anatomy_of, is_projections
 
+_NOWHERE = Path()
 _APART = "They are kept apart. Export them again from the scanner or archive, with UIDs of their own."
 
 
@@ -41,7 +42,7 @@ def why_left_out(header: DicomHeader) -> str:
 
 
 def series_of(
-    headers: Iterable[DicomHeader], sources: Sequence[Path] = ()
+    headers: Iterable[DicomHeader], common: Path = _NOWHERE
 ) -> tuple[list[CTSeries], list[Problem]]:
     """CT slices grouped to series, each in the order of its slices; and what had to be left out, or is unusual.
 
@@ -49,7 +50,7 @@ def series_of(
 
     Args:
         headers: of CT slices.
-        sources: what was scanned, absolute: folders below may tell dose and patient, those above do not.
+        common: the folder of all that was scanned: those below may tell dose and patient, those above do not.
     """
     problems: list[Problem] = []
     usable: list[DicomHeader] = []
@@ -71,7 +72,7 @@ def series_of(
     problems += _shared_uids(several)
     found = []
     for group in several:
-        series, unusual = _series(group, sources)
+        series, unusual = _series(group, common)
         problems += unusual
         if series:
             found.append(series)
@@ -113,7 +114,7 @@ def _shared_uids(groups: Iterable[list[DicomHeader]]) -> list[Problem]:
     return problems
 
 
-def _series(headers: list[DicomHeader], sources: Sequence[Path]) -> tuple[CTSeries | None, list[Problem]]:
+def _series(headers: list[DicomHeader], common: Path) -> tuple[CTSeries | None, list[Problem]]:
     """One group as a series, None where its slices form no stack."""
     placed, problems = _placed(headers)
     if not placed:
@@ -134,34 +135,27 @@ def _series(headers: list[DicomHeader], sources: Sequence[Path]) -> tuple[CTSeri
     labels = Labels(
         first.patient_id,
         first.patient_name,
-        first.study_uid,
+        first.study_uid or str(first.path.parent),
         first.study_description,
         first.description,
         file_label(first.path.name),
-        folders_of(first.path, sources),
+        folders_of(first.path.parent, common),
     )
-    patient = labels.patient
     series = CTSeries(
-        patient or _of_study(first),
+        labels.owner,
         first.series_uid,
         first.description,
         tuple(header.path for header in ordered),
         first.study_uid,
-        anatomy_of(patient, first.body_part, first.study_description, first.description),
+        anatomy_of(labels.patient, first.body_part, first.study_description, first.description),
         first.kernel or labels.kernel,
         (len(ordered), *plane.shape),
         (*plane.pixel.tolist(), round(step, 6)),
         ordered,
         dose=labels.dose,
-        known=bool(patient),
+        known=bool(labels.patient),
     )
     return series, problems
-
-
-def _of_study(header: DicomHeader) -> str:
-    """What to call a patient of whom nothing is known: those of two studies must not fall together."""
-    study = header.study_uid or str(header.path.parent)
-    return f"{header.patient_id} (study {study})" if header.patient_id else study
 
 
 def _placed(headers: list[DicomHeader]) -> tuple[list[DicomHeader], list[Problem]]:

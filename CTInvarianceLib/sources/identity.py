@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,7 +21,7 @@ class Labels:
     Attributes:
         patient_id: PatientID; likewise patient_name, study_uid, study_description, description.
         file: name of its first file, without suffix.
-        folders: those it lies in, from the nearest one up to the source's own.
+        folders: those it lies in, from the nearest one up to the source's own, see `folders_of`.
     """
 
     patient_id: str = ""
@@ -62,11 +63,22 @@ class Labels:
                 return name
         if dose_in_name(self.file) and (name := without_dose(self.file)) and not says_little(name):
             return name
-        for place, folder in enumerate(self.folders):
-            if dose_in_name(folder):
-                near = (without_dose(folder), *reversed(self.folders[:place]), *self.folders[place + 1 :])
-                return next((name for name in near if name and not says_little(name)), "")
-        return ""
+        place = next((n for n, folder in enumerate(self.folders) if dose_in_name(folder)), None)
+        return "" if place is None else self._patient_near(place)
+
+    def _patient_near(self, place: int) -> str:
+        """Of whom the n-th folder is, which names a dose: itself, else those below, above, and last the source."""
+        own, *above = self.folders[place:]
+        near = [*reversed(self.folders[:place]), *above[:-1], without_dose(own), *above[-1:]]
+        if not is_only_dose(own):
+            near.insert(0, without_dose(own))
+        return next((name for name in near if name and not says_little(name)), "")
+
+    @property
+    def owner(self) -> str:
+        """What to call the patient; one of whom nothing is known by the study: those of two must not fall together."""
+        by_study = f"{self.patient_id} (study {self.study_uid})" if self.patient_id else self.study_uid
+        return self.patient or by_study
 
     def _telling(self) -> Sequence[str]:
         """The folders whose names may speak of the dose: the source's own only if it says nothing else.
@@ -78,23 +90,25 @@ class Labels:
         return self.folders if short or is_only_dose(source) else below
 
 
-def folders_of(path: Path, sources: Iterable[Path]) -> tuple[str, ...]:
-    """The names of the folders of a file, from its own up to that of the nearest source above it.
+def common_folder(sources: Iterable[Path]) -> Path:
+    """The folder that all sources share: names of folders above it tell nothing that tells one series from another.
 
     Args:
-        path: absolute.
-        sources: absolute folders or files; of a file, its own folder counts.
+        sources: absolute.
     """
-    return _folders(path.parent, tuple(sources))
+    folders = {source if source.is_dir() else source.parent for source in sources}
+    try:
+        return Path(os.path.commonpath(folders))
+    except ValueError:  # none, or on several drives
+        return Path()
 
 
 @lru_cache(maxsize=4096)
-def _folders(folder: Path, sources: tuple[Path, ...]) -> tuple[str, ...]:
-    above = [source for source in sources if source == folder or source in folder.parents]
-    if not above:
+def folders_of(folder: Path, common: Path) -> tuple[str, ...]:
+    """The names of a folder and of those above it, from its own up to that of `common_folder`."""
+    if common not in (folder, *folder.parents):
         return (folder.name,)
-    source = max(above, key=lambda each: len(each.parts))
-    return (*reversed(folder.relative_to(source).parts), source.name)
+    return (*reversed(folder.relative_to(common).parts), common.name)
 
 
 def file_label(name: str) -> str:

@@ -23,6 +23,7 @@ from ..base import (
 from ..dicom import DicomHeader
 from ..files import READABLE
 from .grouping import series_of, why_left_out
+from .identity import common_folder
 from .index import HeaderIndex
 from .listing import FileStamp, stamps_under
 from .pairs import SeriesPair, pair_series
@@ -143,9 +144,9 @@ def scan(
             volumes.append((Path(stamp.path), found))
         else:
             headers.append(found)
-    places = [path.expanduser().absolute() for path in paths if path.expanduser().is_dir()]
-    series, unusual = series_of(headers, places)
-    others, odd = volume_series(volumes, places)
+    common = common_folder(path.expanduser().absolute() for path in paths)
+    series, unusual = series_of(headers, common)
+    others, odd = volume_series(volumes, common)
     pairs, unclear = pair_series([*others, *series])
     problems += [*_gathered([*damaged, *unusual]), *odd, *unclear]
     if index.trouble:

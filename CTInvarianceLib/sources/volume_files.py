@@ -36,7 +36,7 @@ class _Named:
 
 
 def volume_series(
-    found: Iterable[tuple[Path, VolumeFacts]], sources: Sequence[Path]
+    found: Iterable[tuple[Path, VolumeFacts]], common: Path
 ) -> tuple[list[CTSeries], list[Problem]]:
     """One series for every CT volume.
 
@@ -45,9 +45,9 @@ def volume_series(
 
     Args:
         found: absolute paths, and what the files hold.
-        sources: what was scanned, absolute.
+        common: the folder of all that was scanned.
     """
-    files = [_named(path, facts, sources) for path, facts in found]
+    files = [_named(path, facts, common) for path, facts in found]
     folders, problems = _folders_of_patients(files)
     by_folder = [file for file in files if file.path.parent in folders or not file.name]
     patients = _folder_names(by_folder)
@@ -78,9 +78,9 @@ def _folders_of_patients(files: Sequence[_Named]) -> tuple[set[Path], list[Probl
     return set(), [Problem(first, what, "Give every patient a folder or a name of their own.")]
 
 
-def _named(path: Path, facts: VolumeFacts, sources: Sequence[Path]) -> _Named:
+def _named(path: Path, facts: VolumeFacts, common: Path) -> _Named:
     stem = path.name[: -len(volume_suffix(path) or "")]
-    folders = folders_of(path, sources)
+    folders = folders_of(path.parent, common)
     labels = Labels(file=stem, folders=folders)
     subject = _SUBJECT.fullmatch(stem)
     name = subject[1] if subject else without_dose(stem)
