@@ -98,7 +98,7 @@ def store(options: Namespace) -> int:
 
 
 def _build(options: Namespace, target: Any) -> int:
-    from ..data import load_patients, needed
+    from ..data import LeftOut, load_patients, needed
 
     if len(options.what) != 1:
         raise DataError("say which data are to be stored", hint="`ctinvariance store build SOURCE`.")
@@ -108,9 +108,14 @@ def _build(options: Namespace, target: Any) -> int:
     config, pairs = DataConfig(dose=options.dose), require_pairs(found)
     wanted = needed(pairs, config, target, seed=options.seed)
     print(f"{wanted.series} series to convert, {wanted.size / 1e6:.0f} MB, to {target.folder}", flush=True)
+    useless: list[LeftOut] = []
     with progress_shown("converting") as progress:
-        stored = load_patients(pairs, config, seed=options.seed, store=target, progress=progress)
-    return WITH_PROBLEMS if found.problems or len(stored) < len(pairs) else 0
+        load_patients(pairs, config, seed=options.seed, store=target, left_out=useless, progress=progress)
+    for each in useless:
+        print(f"warning: {each}", file=sys.stderr)
+    if len(useless) == len(pairs):
+        raise useless[0].why
+    return WITH_PROBLEMS if found.problems or useless else 0
 
 
 def _list(options: Namespace, target: Any) -> int:

@@ -51,7 +51,7 @@ class DicomHeader:
         orientation: ImageOrientationPatient, direction cosines.
         position: ImagePositionPatient, mm, LPS.
         thickness: extent across the slice, mm: SliceThickness, else SpacingBetweenSlices, else 1.
-        truncated: whether the file ends before its uncompressed pixels do.
+        truncated: whether the file ends before its pixels do; of compressed ones, before they begin.
         pixels_at: byte of the file at which the element of the pixels begins; 0 where that is not known.
         bits: BitsAllocated, BitsStored.
         signed: PixelRepresentation, whether stored values have a sign; None where it does not say.
@@ -141,6 +141,13 @@ def is_index(path: Path) -> bool:
     return start[128:132] == b"DICM" and re.search(rf"{_DICOMDIR}(?![.\d])".encode(), start) is not None
 
 
+def _cut(syntax: str, room: int, needed: float) -> bool:
+    """Whether so many bytes, from the element of the pixels on, cannot hold what they need uncompressed."""
+    if syntax in UNCOMPRESSED:
+        return room < needed + _element_bytes(syntax)
+    return room == 0 and syntax != DEFLATED
+
+
 def _element_bytes(syntax: str) -> int:
     """Bytes of an element before its value: tag and length, and if it is explicit the type. Source: PS3.5, 7.1."""
     return 8 if syntax == UNCOMPRESSED[0] else 12
@@ -194,7 +201,7 @@ def header_of(path: Path, dataset: Any, *, pixels_at: int = 0, room: int | None 
         orientation=numbers("ImageOrientationPatient"),
         position=numbers("ImagePositionPatient"),
         thickness=_thickness(numbers("SliceThickness"), numbers("SpacingBetweenSlices")),
-        truncated=room is not None and syntax in UNCOMPRESSED and room < needed + _element_bytes(syntax),
+        truncated=room is not None and _cut(syntax, room, needed),
         pixels_at=0 if syntax == DEFLATED or room == 0 else pixels_at,
         bits=bits,
         signed=bool(representation[0]) if representation else None,

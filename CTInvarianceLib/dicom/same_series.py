@@ -65,7 +65,8 @@ def _close(one: object, other: object) -> bool:
 
 
 def _said(value: object) -> str:
-    return "×".join(f"{each:g}" for each in value) if isinstance(value, tuple) else str(value or "none")
+    numbers = value if isinstance(value, tuple) else (value,) if isinstance(value, float) else ()
+    return "×".join(f"{each:g}" for each in numbers) or str(value or "none")
 
 
 def _key(header: DicomHeader) -> _Key:
