@@ -153,6 +153,7 @@ def _series(headers: list[DicomHeader], common: Path) -> tuple[CTSeries | None, 
         (*plane.pixel.tolist(), round(step, 6)),
         ordered,
         dose=labels.dose,
+        person=labels.person,
         known=bool(labels.patient),
     )
     return series, problems

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from .naming import dose_in_name, dose_of, is_nobody, is_only_dose, kernel_in, says_little, without_dose
+from .naming import (
+    dose_in_name,
+    dose_of,
+    is_nobody,
+    is_only_dose,
+    kernel_beside_dose,
+    says_little,
+    without_dose,
+)
 
 UNCLEAR = "unclear"
 """The dose of a series of which one text says low and another full."""
@@ -50,7 +59,7 @@ class Labels:
     def kernel(self) -> str:
         """The kernel that a text names beside the dose, such as "sharp"; "" without one."""
         texts = (self.description, self.patient_name, self.patient_id, self.file, *self.folders)
-        return kernel_in(*(text for text in texts if dose_of(text) or dose_in_name(text)))
+        return next(filter(None, map(kernel_beside_dose, texts)), "")
 
     @property
     def patient(self) -> str:
@@ -73,6 +82,12 @@ class Labels:
         if not is_only_dose(own):
             near.insert(0, without_dose(own))
         return next((name for name in near if name and not says_little(name)), "")
+
+    @property
+    def person(self) -> str:
+        """PatientName in a form that is equal for two spellings of it; "" where it stands for anybody."""
+        name = without_dose(self.patient_name, person=True)
+        return "" if is_nobody(name) else " ".join(re.findall(r"[^\W_]+", name.casefold()))
 
     @property
     def owner(self) -> str:

@@ -36,6 +36,9 @@ _SHORT = {
 }
 """Words of a name that mean a dose where they stand alone between its separators."""
 
+_JOINED = re.compile(r"[A-Za-z]{1,4}\d{2,4}(FD|QD)\d?", re.IGNORECASE)
+"""An id that ends in a dose, L067QD."""
+
 _OTHER_MEANING = re.compile(
     "body|spine|fov|field|neck|limb|res|resolution|contrast|scan|kv|pitch|energy|pass"
 )
@@ -127,9 +130,11 @@ def without_dose(name: str, *, person: bool = False) -> str:
 
 
 @lru_cache(maxsize=4096)
-def kernel_in(*names: str) -> str:
-    """The first word that names a reconstruction kernel, in lower case, such as "sharp"; "" without any."""
-    return next((word for name in names for word in _words(name) if _KERNEL.fullmatch(word)), "")
+def kernel_beside_dose(name: str) -> str:
+    """The kernel that a text names beside the dose, in lower case, such as "sharp"; "" without either."""
+    found = _said(name)
+    rest = _words(f"{name[: found.start]} {name[found.end :]}") if found else []
+    return next(filter(_KERNEL.fullmatch, rest), "")
 
 
 @lru_cache(maxsize=4096)
@@ -158,11 +163,13 @@ def _said(name: str) -> _Dose | None:
 
 def _said_of_person(name: str) -> _Dose | None:
     """The same of PatientName or PatientID, in which a word that may be a name or an initial says nothing."""
+    if joined := _JOINED.fullmatch(name.strip("^ ")):
+        return _Dose(_SHORT[joined[1].casefold()], *joined.span(1))
     found = _said(name)
     if found is None or _SPOKEN.search(name):
         return found
-    given = name.partition("^")[2].strip("^ ")
-    code = re.search(r"[_\d]", name) and not given
+    family, _, given = name.partition("^")
+    code = re.search(r"\d" if given.strip("^ ") else r"[_\d]", family)
     word, joined = _word(name, found), name[found.end : found.end + 1] == "_"
     clear = found.start or word in ("qd", "fd", "quarter") or (word in ("full", "low") and joined)
     return found if code and clear else None

@@ -100,7 +100,7 @@ def _of_patient(
 
 def _certain(low: Sequence[CTSeries], full: Sequence[CTSeries]) -> list[Couple]:
     """Which low dose belongs to which full dose, without a guess."""
-    fitting = [(a, b) for a in low for b in full if not (_kernels_differ(a, b) or difference(a, b))]
+    fitting = [(a, b) for a in low for b in full if not _why_not(a, b)]
     certain: list[Couple] = []
     for alike in (_same_study_and_kernel, _same_study, _same_kernel, _any):
         near = [couple for couple in fitting if alike(*couple)]
@@ -160,6 +160,9 @@ _SAME_GRID = "Export both series of the scan completely, with the same reconstru
 
 
 def _why_not(low: CTSeries, full: CTSeries) -> str:
+    """Why two series are no pair, in words; "" where they may be one."""
+    if low.person and full.person and low.person != full.person:
+        return f"are of one id and two names, {low.person} and {full.person}"
     if _kernels_differ(low, full):
         return f"have different kernels, {low.kernel} and {full.kernel}"
     return difference(low, full)

@@ -30,6 +30,7 @@ class CTSeries:
         headers: of the files, in their order; empty for a volume file.
         affine: of a volume file, rows of the 4x4 matrix, voxel to patient mm, LPS; else empty.
         dose: "low", "full", "unclear" where texts contradict each other, or "" where nothing tells.
+        person: PatientName, see `Labels.person`; "" where it tells nothing.
         known: whether it is certain of whom it is; otherwise patient_id is that of its study.
     """
 
@@ -45,6 +46,7 @@ class CTSeries:
     headers: tuple[DicomHeader, ...] = field(default=(), repr=False, compare=False)
     affine: tuple[tuple[float, ...], ...] = ()
     dose: str = ""
+    person: str = ""
     known: bool = True
 
     def read(self, *, progress: Progress = unheard) -> CTVolume:

@@ -59,10 +59,9 @@ def unidentified(series: Sequence[CTSeries]) -> tuple[set[int], list[Problem]]:
     studies = {each.study_uid for each in unknown}
     if len(studies) < 2:
         return set(), []
-    names = list(dict.fromkeys(each.patient_id for each in unknown))
-    where = f"patients {', '.join(names[:_SHOWN])}" + (
-        f" and {len(names) - _SHOWN} more" if names[_SHOWN:] else ""
-    )
+    patients = list(dict.fromkeys(each.patient_id for each in unknown))
+    more = f" and {len(patients) - _SHOWN} more" if patients[_SHOWN:] else ""
+    where = f"patients {', '.join(patients[:_SHOWN])}{more}"
     problems = [
         Problem(
             where,

@@ -111,4 +111,4 @@ def is_label_map(values: NDArray[Any]) -> bool:
             return False
         seen[whole.ravel()] = True
         uniform += float((whole[:, 1:] == whole[:, :-1]).mean()) if whole.shape[1] > 1 else 1.0
-    return np.count_nonzero(seen) <= _MOST_LABELS and uniform >= _UNIFORM * len(values)
+    return bool(np.count_nonzero(seen) <= _MOST_LABELS and uniform >= _UNIFORM * len(values))

@@ -16,9 +16,8 @@ from .volume_facts import VolumeFacts
 
 _SUBJECT = re.compile(r"(sub-[^_]+)_.*")  # of BIDS, https://bids-specification.readthedocs.io
 _VISIT = re.compile(r"(ses|session|visit|study|series|timepoint|baseline|followup)[ _-]?\w*", re.IGNORECASE)
-
-
-_SHOWN = 3  # files that a message names
+_SHOWN = 3  # files or names that a message names
+_MANY = 4  # times as many names as folders are patients: arterial/p1 … venous/p9
 
 
 @dataclass(frozen=True)
@@ -41,41 +40,67 @@ def volume_series(
     """One series for every CT volume.
 
     The patient is what the file's name holds besides the dose. Where it holds nothing ("p1/low.nrrd"), or many folders
-    hold files of few names ("s0000/ct.nii.gz", "s0001/ct.nii.gz"), the folder is the patient.
+    hold files of few names ("s0000/ct.nii.gz", "s0001/ct.nii.gz"), the folder is the patient. Where neither is likely,
+    all that shares a folder or a name counts as one patient: training and validation must not share people.
 
     Args:
         found: absolute paths, and what the files hold.
         common: the folder of all that was scanned.
     """
     files = [_named(path, facts, common) for path, facts in found]
-    folders, problems = _folders_of_patients(files)
-    by_folder = [file for file in files if file.path.parent in folders or not file.name]
-    patients = _folder_names(by_folder)
+    clashes = _clashes(files)
+    patients = _folder_names([file for file in files if not file.name])
+    problems: list[Problem] = []
+    if clashes:
+        beside = {file.path.parent for file in clashes}
+        near, names = [file for file in files if file.path.parent in beside], {file.name for file in clashes}
+        if 2 * sum(file.name in names for file in near) < len(near):
+            problems.append(_unclear(clashes, "what shares one"))
+        elif len(beside) > len(names):
+            patients |= _folder_names(near)
+        elif len(names) < _MANY * len(beside):
+            patients |= _joined(near)
+            problems.append(_unclear(clashes, "what shares one, or a folder,"))
     series = [_series(file, patients.get(file.path, file.name)) for file in files]
     problems += [Problem(str(file.path), each) for file in files for each in file.facts.warnings]
     return series, problems
 
 
-def _folders_of_patients(files: Sequence[_Named]) -> tuple[set[Path], list[Problem]]:
-    """The folders that stand for a patient each; and names in several folders of which that is not clear."""
+def _clashes(files: Sequence[_Named]) -> list[_Named]:
+    """The files of which another one in another folder has the same name, dose and kernel."""
     sharing: dict[tuple[str, str, str], list[_Named]] = defaultdict(list)
-    beside: dict[Path, list[_Named]] = defaultdict(list)
     for file in files:
         sharing[file.alike].append(file)
-        beside[file.path.parent].append(file)
-    clashes = [several for several in sharing.values() if len({each.people for each in several}) > 1]
-    names = {each.name for several in clashes for each in several}
-    folders = {each.path.parent for several in clashes for each in several}
-    shared = sum(each.name in names for folder in folders for each in beside[folder])
-    if len(folders) > len(names) and 2 * shared >= sum(len(beside[folder]) for folder in folders):
-        return folders, []
-    if not clashes:
-        return set(), []
-    first = ", ".join(str(each.path) for each in clashes[0][:_SHOWN])
-    what = (
-        f"{len(names)} names occur in several folders; each is taken for one patient, whose folders these are"
+    return [
+        each for several in sharing.values() if len({each.people for each in several}) > 1 for each in several
+    ]
+
+
+def _unclear(clashes: Sequence[_Named], taken: str) -> Problem:
+    names = {file.name for file in clashes}
+    return Problem(
+        ", ".join(str(each.path) for each in clashes[:_SHOWN]),
+        f"{len(names)} names occur in several folders; {taken} is taken for one patient",
+        "Give every patient a folder or a name of their own.",
     )
-    return set(), [Problem(first, what, "Give every patient a folder or a name of their own.")]
+
+
+def _joined(files: Sequence[_Named]) -> dict[Path, str]:
+    """One patient for all files that are linked by a name or a folder, called after all these names."""
+    linked: list[tuple[set[str | Path], list[_Named]]] = []
+    for file in files:
+        links: set[str | Path] = {file.name, file.path.parent}
+        together = [file]
+        for each in [each for each in linked if each[0] & links]:
+            linked.remove(each)
+            links |= each[0]
+            together += each[1]
+        linked.append((links, together))
+    return {
+        file.path: " + ".join(sorted({each.name for each in together})[:_SHOWN])
+        for _, together in linked
+        for file in together
+    }
 
 
 def _named(path: Path, facts: VolumeFacts, common: Path) -> _Named:

@@ -179,6 +179,7 @@ def _usable(patients: Iterable[PatientRow], db: Any = None) -> Iterator[CTSeries
                         anatomy,
                         labels.kernel,
                         dose=labels.dose,
+                        person=labels.person,
                         known=bool(labels.patient),
                     )
 

@@ -9,7 +9,7 @@ from CTInvarianceLib.sources.naming import (
     dose_of,
     is_nobody,
     is_only_dose,
-    kernel_in,
+    kernel_beside_dose,
     says_little,
     without_dose,
 )
@@ -96,6 +96,9 @@ def test_names_of_files_and_folders(name, dose, who):
         ("L067 FD", "full"),
         ("A_ldct", "low"),
         ("P1 low dose", "low"),
+        ("L067^QD", "low"),
+        ("L067QD", "low"),
+        ("L067FD1", "full"),
         ("Low^Peter", ""),
         ("Low Peter", ""),
         ("Tran^QD", ""),
@@ -146,6 +149,8 @@ def test_folders_that_speak_of_nothing_but_the_dose():
 
 
 def test_kernels():
-    assert kernel_in("L067_FD_1_SHARP") == "sharp"
-    assert kernel_in("L067_FD", "full 3mm D45f") == "d45f"
-    assert kernel_in("P12_C34", "L067") == ""
+    assert kernel_beside_dose("L067_FD_1_SHARP") == "sharp"
+    assert kernel_beside_dose("full 3mm D45f") == "d45f"
+    assert kernel_beside_dose("standard dose, lung") == "lung"
+    assert kernel_beside_dose("P12_C34_full") == ""
+    assert kernel_beside_dose("Lung") == ""

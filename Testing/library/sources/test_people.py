@@ -148,15 +148,57 @@ def test_two_kernels_of_volume_files(tmp_path):
     ]
 
 
-def test_one_name_in_folders_that_may_be_anything_is_named(tmp_path):
-    """A name that returns: one patient twice, or two who are called alike; never in training and validation both."""
-    found = scanned(
-        volumes(tmp_path / "data", "x/a.nrrd", "x/b.nrrd", "x/c.nrrd", "y/a.nrrd", "y/d.nrrd", "y/e.nrrd")
-    )
-    assert "a" not in patients(found)  # which lie at one place: it is asked, too
-    assert patients(found) == ["b", "c", "d", "e"]
-    what = [problem.what for problem in found.problems]
-    assert any("1 names occur in several folders; each is taken for one patient" in each for each in what)
+def apart(folder: Path, *names: str) -> Path:
+    """Volumes that lie at different places."""
+    for number, name in enumerate(names):
+        affine = np.diag([0.5, 0.75, 3.0, 1.0])
+        affine[2, 3] = 100 * number
+        write_volume(CTVolume(HU, affine), folder / name)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("names", "who", "named"),
+    [
+        (
+            ["x/a", "x/b", "x/c", "y/a", "y/d", "y/e"],
+            ["a", "b", "c", "d", "e"],
+            "what shares one is taken for",
+        ),
+        (
+            ["M/thorax", "M/liver", "S/thorax", "S/liver"],
+            ["liver + thorax"],
+            "or a folder, is taken for one patient",
+        ),
+        (["M/a", "M/b", "M/c", "S/a", "S/b", "S/c", "T/d"], ["a + b + c", "d"], "or a folder, is taken for"),
+        (
+            [f"{phase}/p{n}" for phase in ("arterial", "venous") for n in range(8)],
+            [f"p{n}" for n in range(8)],
+            "",
+        ),
+    ],
+)
+def test_names_that_return_in_folders_never_part_a_person(tmp_path, names, who, named):
+    """One patient twice, or two who are called alike: whoever they are, never in training and validation both."""
+    found = scanned(apart(tmp_path / "data", *(f"{name}.nrrd" for name in names)))
+    assert patients(found) == who
+    assert len(found.pairs) == len(names)
+    assert [named in problem.what for problem in found.problems] == ([True] if named else [])
+
+
+def test_one_id_of_two_names_makes_no_pair(tmp_path):
+    """At one place, as with phantoms or positions that were reset."""
+    write(tmp_path / "a", "1.1.1", "123", "Low dose", PatientName="Meyer^Anna")
+    write(tmp_path / "b", "1.2.1", "123", "Full dose", PatientName="Schulz^Otto")
+    write(tmp_path / "c", "1.3.1", "124", "Low dose", PatientName="Meyer^Anna")
+    write(tmp_path / "d", "1.4.1", "124", "Full dose", PatientName="MEYER^ANNA^^")
+    found = scanned(tmp_path)
+    assert [(pair.patient_id, pair.low_dose is not None) for pair in found.pairs] == [
+        ("123", False),
+        ("124", True),
+    ]
+    (problem,) = found.problems
+    assert "are of one id and two names, meyer anna and schulz otto; not paired" in problem.what
 
 
 def test_a_copy_in_another_format_is_asked_about(tmp_path):
