@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Iterator, MutableSequence, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 HEADER_BYTES = 65536
 """Most headers end before; one read of so many is faster than many small ones."""
@@ -142,9 +142,10 @@ def is_bare(content: bytes) -> bool:
     That element is one of group 0008, or of the file meta information; its type, or the first bytes of its length,
     must be possible.
     """
-    if _has_preamble(content) or content[:2] not in (b"\2\0", b"\x08\0"):
+    if _has_preamble(content) or content[:2] not in (b"\2\0", b"\x08\0", b"\0\x08"):
         return False
-    element = int.from_bytes(content[2:4], "little")
+    order: Literal["big", "little"] = "little" if content[0] else "big"
+    element = int.from_bytes(content[2:4], order)
     return element <= _FIRST_AT_MOST and (content[4:6].isupper() or content[6:8] == b"\0\0")
 
 

@@ -128,7 +128,21 @@ def read_header(path: Path) -> DicomHeader | None:
         ) from error
     if not whole:
         raise DicomError("the DICOM header is truncated", where=path, hint="Copy or export it again.")
+    if "TransferSyntaxUID" not in dataset.file_meta and _encapsulated(path, pixels_at):
+        raise DicomError(
+            "its pixels are compressed, and no TransferSyntaxUID says how",
+            where=path,
+            hint="Export it again.",
+        )
     return header
+
+
+def _encapsulated(path: Path, pixels_at: int) -> bool:
+    """Whether the element of the pixels has no length, as that of compressed ones. Source: PS3.5, A.4."""
+    with path.open("rb") as file:
+        file.seek(pixels_at)
+        element = file.read(12)
+    return b"\xff\xff\xff\xff" in (element[4:8], element[8:12])  # implicit, explicit
 
 
 def is_index(path: Path) -> bool:

@@ -36,7 +36,7 @@ def why_left_out(header: DicomHeader) -> str:
         return kind
     if is_projections(header.description):
         return "projections"
-    if header.sop_class not in (CT_IMAGE_STORAGE, *MULTI_FRAME_CT):
+    if header.sop_class not in ("", CT_IMAGE_STORAGE, *MULTI_FRAME_CT):
         return "secondary captures and other objects"
     return ""
 

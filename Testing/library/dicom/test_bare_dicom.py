@@ -64,6 +64,41 @@ def test_without_transfer_syntax(tmp_path, syntax):
     assert len(find_pairs(tmp_path)) == 1
 
 
+def test_big_endian_without_preamble(tmp_path):
+    for path in write_series(tmp_path, HU):
+        dataset = pydicom.Dataset(pydicom.dcmread(path))
+        dataset.PixelData = np.frombuffer(dataset.PixelData, "<u2").byteswap().tobytes()
+        dataset.set_original_encoding(is_implicit_vr=False, is_little_endian=True)
+        bare = io.BytesIO()
+        file = pydicom.filebase.DicomFileLike(bare)
+        file.is_implicit_VR, file.is_little_endian = False, False
+        pydicom.filewriter.write_dataset(file, dataset)
+        path.write_bytes(bare.getvalue())
+    assert np.array_equal(read_volume(tmp_path).hu, HU)
+    assert len(find_pairs(tmp_path)) == 1
+
+
+def test_compressed_without_transfer_syntax_is_named(tmp_path):
+    """Nothing says how."""
+    for path in write_series(tmp_path, HU, rle=True):
+        content, uid = path.read_bytes(), f"{RLELossless}\0".encode()
+        start = content.index(uid)
+        path.write_bytes(content[: start - 8] + content[start + len(uid) :])
+    words = "its pixels are compressed, and no TransferSyntaxUID says how"
+    with pytest.raises(DicomError, match=words):
+        read_volume(tmp_path)
+    assert [problem.what for problem in scan(tmp_path, index=HeaderIndex(None)).problems] == [words]
+
+
+def test_a_ct_slice_that_does_not_name_its_class_is_one_for_both_doors(tmp_path):
+    for path in write_series(tmp_path, HU):
+        dataset = pydicom.dcmread(path)
+        del dataset.SOPClassUID, dataset.file_meta.MediaStorageSOPClassUID
+        dataset.save_as(path, enforce_file_format=False)
+    assert np.array_equal(read_volume(tmp_path).hu, HU)
+    assert len(find_pairs(tmp_path)) == 1
+
+
 def test_a_long_header_without_preamble_is_read(tmp_path):
     """Longer than what is read of a file at first."""
     for path in write_series(tmp_path, HU, ICCProfile=b"x" * 90000):
