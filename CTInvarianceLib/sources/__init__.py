@@ -1,8 +1,8 @@
 """What a source holds: files, series, pairs of low and full dose, and how patients are split."""
 
+from .dose_words import dose_of
 from .identity import Labels
 from .index import HeaderIndex
-from .naming import dose_of
 from .overlap import SAME_PLACE_MM, corner_distance
 from .pairs import SeriesPair, pair_series, read_pair
 from .partition import Split, anatomies, split_patients

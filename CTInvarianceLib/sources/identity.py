@@ -9,15 +9,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from .naming import (
-    dose_in_name,
-    dose_of,
-    is_nobody,
-    is_only_dose,
-    kernel_beside_dose,
-    says_little,
-    without_dose,
-)
+from .dose_words import dose_in_name, dose_of
+from .naming import is_nobody, is_only_dose, kernel_beside_dose, says_little, without_dose
 
 UNCLEAR = "unclear"
 """The dose of a series of which one text says low and another full."""

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from ..base import DataError, Progress, part, unheard
 from ..volumes import CTVolume
+from .dose_words import dose_of
 from .identity import UNCLEAR
-from .naming import dose_of
-from .overlap import SAME_PLACE_MM, common_slices, corner_distance, difference
+from .matching import certain_couples, why_not
+from .overlap import SAME_PLACE_MM, common_slices, corner_distance
 from .series import CTSeries, Problem
 from .silent import unidentified, unspoken
-
-Couple = tuple[CTSeries, CTSeries]
-"""Low and full dose."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +69,7 @@ def _of_patient(
         asked: ids of series (`id`) that are left out because their dose is asked for already.
     """
     low, full = ([each for each in series if each.dose == dose] for dose in ("low", "full"))
-    certain = _certain(low, full)
+    certain = certain_couples(low, full)
     pairs, problems = [], []
     for one, other in certain:
         pair, trimmed = _trimmed(one, other)
@@ -98,41 +95,6 @@ def _of_patient(
     return pairs, [*problems, *unpaired, *questions, *contradictory]
 
 
-def _certain(low: Sequence[CTSeries], full: Sequence[CTSeries]) -> list[Couple]:
-    """Which low dose belongs to which full dose, without a guess."""
-    fitting = [(a, b) for a in low for b in full if not _why_not(a, b)]
-    certain: list[Couple] = []
-    for alike in (_same_study_and_kernel, _same_study, _same_kernel, _any):
-        near = [couple for couple in fitting if alike(*couple)]
-        rivals = Counter(id(each) for couple in near for each in couple)
-        now = [couple for couple in near if all(rivals[id(each)] == 1 for each in couple)]
-        taken = {id(each) for couple in now for each in couple}
-        fitting = [couple for couple in fitting if not taken & {*map(id, couple)}]
-        certain += now
-    return sorted(certain, key=lambda couple: low.index(couple[0]))
-
-
-def _same_study(low: CTSeries, full: CTSeries) -> bool:
-    return low.study_uid == full.study_uid
-
-
-def _same_kernel(low: CTSeries, full: CTSeries) -> bool:
-    return low.kernel == full.kernel
-
-
-def _same_study_and_kernel(low: CTSeries, full: CTSeries) -> bool:
-    return _same_study(low, full) and _same_kernel(low, full)
-
-
-def _any(_low: CTSeries, _full: CTSeries) -> bool:
-    return True
-
-
-def _kernels_differ(low: CTSeries, full: CTSeries) -> bool:
-    """Whether the kernels are known, and two: then noise and sharpness differ by more than the dose."""
-    return bool(low.kernel and full.kernel) and low.kernel != full.kernel
-
-
 def _unpaired(
     patient: str, low: Sequence[CTSeries], full: Sequence[CTSeries]
 ) -> tuple[list[Problem], set[int]]:
@@ -144,7 +106,7 @@ def _unpaired(
         if len(low) == len(full) == 1:
             others = list(full)
         names = ", ".join(each.name for each in (*own, *others))
-        if len(own) == len(others) == 1 and (why := _why_not(own[0], others[0])):
+        if len(own) == len(others) == 1 and (why := why_not(own[0], others[0])):
             problems.append(
                 Problem(f"patient {patient}", f"low and full dose {why}; not paired ({names})", _SAME_GRID)
             )
@@ -157,15 +119,6 @@ def _unpaired(
 
 
 _SAME_GRID = "Export both series of the scan completely, with the same reconstruction grid and kernel."
-
-
-def _why_not(low: CTSeries, full: CTSeries) -> str:
-    """Why two series are no pair, in words; "" where they may be one."""
-    if low.person and full.person and low.person != full.person:
-        return f"are of one id and two names, {low.person} and {full.person}"
-    if _kernels_differ(low, full):
-        return f"have different kernels, {low.kernel} and {full.kernel}"
-    return difference(low, full)
 
 
 def _trimmed(low: CTSeries, full: CTSeries) -> tuple[SeriesPair, list[Problem]]:

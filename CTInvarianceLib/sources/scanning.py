@@ -116,7 +116,7 @@ def scan(
     Args:
         source: folder trees, DICOM or volume files, and folders of 3D Slicer's DICOM database: one or several.
             Volume files pair up when their names or folders tell patient and dose, as `<patient>.low.nrrd` and
-            `<patient>.full.nrrd` do; see `naming`.
+            `<patient>.full.nrrd` do; see `dose_words`.
         progress: gets the fraction that is done; what it raises stops the scan, and the index keeps what was read.
         index: of headers that are known already; None: the one in the user's cache.
 

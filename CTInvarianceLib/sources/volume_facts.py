@@ -33,7 +33,7 @@ _LABEL_FOLDERS = frozenset(
         "segmentations",
     )
 )
-_RESULT_NAME = re.compile(r"mean|std|.*\.seq", re.IGNORECASE)
+_RESULT_NAME = re.compile(r"mean|std|.*\.seq|(?:.*[._ -])?denoised(?:[._ -].*)?", re.IGNORECASE)
 _MOST_LABELS = 256
 _UNIFORM = (
     0.9  # of the voxels of a label map equal the one beside them; of noisy images a tenth, of 8-bit ones half

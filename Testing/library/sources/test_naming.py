@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from CTInvarianceLib.sources.dose_words import dose_in_name, dose_of
 from CTInvarianceLib.sources.naming import (
-    dose_in_name,
-    dose_of,
     is_nobody,
     is_only_dose,
     kernel_beside_dose,
@@ -41,7 +40,10 @@ from CTInvarianceLib.sources.naming import (
         ("STANDARD", ""),
         ("HD LUNG", ""),
         ("flow dose", ""),
-        ("full scan", ""),
+        ("full scan", "full"),
+        ("dose 0.25", "low"),
+        ("dose 2", ""),
+        ("low/full", ""),
         ("low and full dose", ""),
         ("CHEST 3.0 B40f", ""),
         ("", ""),
@@ -76,6 +78,9 @@ def test_the_first_description_that_tells_counts():
         ("12_FD_1_1", "full", "12"),
         ("Patient_1_FD", "full", "Patient_1"),
         ("2024.01.15 Meyer low", "low", "2024.01.15 Meyer"),
+        ("p1_low_scan", "low", "p1"),
+        ("p1_dose0.25", "low", "p1"),
+        ("p1_dose_100", "full", "p1"),
         ("low", "low", ""),
         ("quarter_1mm", "low", ""),
         ("2024.01.15 Meyer", "", "2024.01.15 Meyer"),

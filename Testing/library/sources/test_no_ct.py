@@ -66,9 +66,10 @@ def test_our_own_results_are_no_patients(tmp_path):
     geometry = CTVolume(np.asarray(HU[:1], "float32"), np.eye(4))
     write_sequence([geometry.hu, geometry.hu], geometry, folder / "samples.seq.nrrd")
     write(tmp_path / "truth" / "P001-chest.nrrd", HU)
+    write(tmp_path / "p1_denoised.nrrd", HU)
     found = scanned(tmp_path)
     assert [pair.patient_id for pair in found.pairs] == ["p1"]
-    assert found.left_out == {RESULTS: 4}
+    assert found.left_out == {RESULTS: 5}
 
 
 @pytest.mark.parametrize(
