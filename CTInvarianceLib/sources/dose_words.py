@@ -16,10 +16,10 @@ _PART = "(?:5|10|20|25|30|40|50|60|70|75|80)"  # percent
 _SPOKEN = re.compile(
     rf"""(?: (?<![A-Za-z]) | (?<=[a-z])(?=[A-Z]) ) (?i:
     (?P<low> (?:ultra{_GAP})?(?:low|reduced|half|quarter|1/4|niedrig){_GAP}dos(?:e|is) | (?:u?l|q|r)dct(?![a-z])
-        | {_PART}{_GAP}(?:%|pct|percent){_GAP}dose | dose{_GAP}{_PART}(?!\.?\d)
+        | (?<![\d.]){_PART}{_GAP}(?:%|pct|percent)?{_GAP}dose | dose{_GAP}{_PART}(?!\.?\d)
         | 0[.,_]\d+{_GAP}dose | dose{_GAP}0[.,_]\d+)
     | (?P<full> (?:full|normal|standard|routine|regular|high){_GAP}dos(?:e|is) | [fnsh]dct(?![a-z])
-        | 100{_GAP}(?:%|pct|percent){_GAP}dose | dose{_GAP}100(?!\.?\d) ))""",
+        | (?<![\d.])100{_GAP}(?:%|pct|percent)?{_GAP}dose | dose{_GAP}100(?!\.?\d) ))""",
     re.VERBOSE,
 )
 """Words that mean a dose wherever they stand."""

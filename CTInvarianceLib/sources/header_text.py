@@ -16,7 +16,7 @@ from .volume_facts import VolumeFacts
 Found = DicomHeader | VolumeFacts | VolumeError | None
 """What a file holds: a slice, a volume, damage, or nothing of either."""
 
-_VERSION = 2  # raise it when headers are read differently
+_VERSION = 2  # raise it when headers or volumes are read differently
 _OWN = ("instance_uid", "position", "truncated", "pixels_at")  # differ from slice to slice
 _FIELDS = tuple(each.name for each in fields(DicomHeader))
 _SHARED = tuple(name for name in _FIELDS if name not in ("path", *_OWN))

@@ -14,6 +14,8 @@ from .overlap import SAME_PLACE_MM, common_slices, corner_distance
 from .series import CTSeries, Problem
 from .silent import unidentified, unspoken
 
+Several = Sequence[CTSeries]
+
 
 @dataclass(frozen=True)
 class SeriesPair:
@@ -95,16 +97,10 @@ def _of_patient(
     return pairs, [*problems, *unpaired, *questions, *contradictory]
 
 
-def _unpaired(
-    patient: str, low: Sequence[CTSeries], full: Sequence[CTSeries]
-) -> tuple[list[Problem], set[int]]:
-    """What to say of low dose without partner, study by study; and ids of full dose that is not to be used either."""
+def _unpaired(patient: str, low: Several, full: Several) -> tuple[list[Problem], set[int]]:
+    """What to say of low dose without partner, by the full dose that may be its own; and ids of what is as useless."""
     problems, useless = [], set()
-    studies = dict.fromkeys(each.study_uid for each in low)
-    for study in studies:
-        own, others = ([each for each in several if each.study_uid == study] for several in (low, full))
-        if len(low) == len(full) == 1:
-            others = list(full)
+    for own, others in _candidates(low, full):
         names = ", ".join(each.name for each in (*own, *others))
         if len(own) == len(others) == 1 and (why := why_not(own[0], others[0])):
             problems.append(
@@ -116,6 +112,17 @@ def _unpaired(
             what = f"{len(own)} low-dose and {len(others)} full-dose series, not paired ({names})"
             problems.append(Problem(f"patient {patient}", what))
     return problems, useless
+
+
+def _candidates(low: Several, full: Several) -> Iterable[tuple[Several, Several]]:
+    """Low dose together with the full dose of its study; without one, that which fits, or the only one there is."""
+    groups: dict[tuple[int, ...] | str, tuple[list[CTSeries], Several]] = {}
+    for each in low:
+        others = [other for other in full if other.study_uid == each.study_uid]
+        others = others or [other for other in full if len(low) == len(full) == 1 or not why_not(each, other)]
+        key = tuple(map(id, others)) or each.study_uid
+        groups.setdefault(key, ([], others))[0].append(each)
+    return groups.values()
 
 
 _SAME_GRID = "Export both series of the scan completely, with the same reconstruction grid and kernel."

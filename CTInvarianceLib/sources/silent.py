@@ -9,8 +9,8 @@ from .series import CTSeries, Problem
 
 _SHOWN = 3  # patients that a message names
 _SAY_IT = (
-    'Say it in SeriesDescription, PatientName, or the name of their folder: "low dose" or "full dose". '
-    "Or give one of them alone."
+    'Say "low dose" or "full dose" in SeriesDescription, PatientName, or the name of a folder that they lie in: '
+    'phases, or reconstructions, of one scan may share a folder "full dose".'
 )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base import DicomError
+from ..base import DicomError, VolumeError
 from ..files import read_volume, volume_suffix
 
 LABELS, RESULTS = "label maps and segmentations", "results of this program"
@@ -89,7 +89,10 @@ def volume_facts(path: Path) -> VolumeFacts:
         ) from error
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
-        volume = read_volume(path)
+        try:
+            volume = read_volume(path)
+        except MemoryError as error:
+            raise VolumeError("the volume does not fit into memory", where=path, hint="Cut it.") from error
     affine = tuple(map(tuple, volume.affine.tolist()))
     if is_label_map(volume.hu):
         return VolumeFacts(volume.shape, affine, LABELS)

@@ -115,6 +115,17 @@ def test_positions_tell_which_of_several_scans_belong_together(tmp_path):
     assert found.problems == ()
 
 
+@pytest.mark.parametrize("studies", ["1", "123"])
+def test_several_low_doses_of_one_full_dose_are_not_guessed(tmp_path, studies):
+    for number, dose in enumerate(("100% dose", "50% dose", "25_dose")):
+        write(tmp_path / str(number), f"1.{studies[number % len(studies)]}.{number}", SeriesDescription=dose)
+    found = scanned(tmp_path)
+    ((_, low, full),) = summary(found)
+    assert (low, full[-1]) == (None, "0")
+    (problem,) = found.problems
+    assert problem.what.startswith("2 low-dose and 1 full-dose series, not paired")
+
+
 def test_other_kernels_do_not_pair(tmp_path):
     write(tmp_path / "a", "1.1.1", SeriesDescription="low dose", ConvolutionKernel="B30f")
     write(tmp_path / "b", "1.1.2", SeriesDescription="full dose", ConvolutionKernel="D45f")
