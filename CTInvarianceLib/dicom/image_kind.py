@@ -30,7 +30,7 @@ def kind_of_image(image_type: str, orientation: Sequence[float]) -> str:
         return "projections of a volume (MIP) and renderings"
     if _MAPS.search(image_type):
         return "maps of materials or perfusion"
-    return "" if is_axial(orientation) else "coronal, sagittal or oblique series"
+    return "" if is_axial(orientation) else "coronal, sagittal or oblique slices"
 
 
 def is_axial(orientation: Sequence[float]) -> bool:

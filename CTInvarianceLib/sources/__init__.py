@@ -4,7 +4,7 @@ from .dose_words import dose_of
 from .identity import Labels
 from .index import HeaderIndex
 from .overlap import SAME_PLACE_MM, corner_distance
-from .pairs import SeriesPair, pair_series, read_pair
+from .pairs import SeriesPair, not_to_simulate, pair_series, read_pair
 from .partition import Split, anatomies, split_patients
 from .scanning import Scan, find_pairs, require_pairs, scan
 from .series import CTSeries, anatomy_of, is_projections
@@ -23,6 +23,7 @@ __all__ = [
     "dose_of",
     "find_pairs",
     "is_projections",
+    "not_to_simulate",
     "pair_series",
     "read_pair",
     "require_pairs",

@@ -14,6 +14,9 @@ from .overlap import SAME_PLACE_MM, common_slices, corner_distance
 from .series import CTSeries, Problem
 from .silent import unidentified, unspoken
 
+NOT_SQUARE = 0.01
+"""Sides of pixels that differ by more than this fraction are too different for simulated low dose."""
+
 Several = Sequence[CTSeries]
 
 
@@ -141,6 +144,21 @@ def _trimmed(low: CTSeries, full: CTSeries) -> tuple[SeriesPair, list[Problem]]:
     hint = "Export both series of the scan completely."
     pair = SeriesPair(low.only(of_low), full.only(of_full), patient)
     return pair, [Problem(f"patient {patient}", what, hint)]
+
+
+def not_to_simulate(pairs: Iterable[SeriesPair]) -> list[Problem]:
+    """Series without low dose of which none can be simulated, as far as headers tell: their pixels are not square."""
+    return [
+        Problem(
+            f"patient {pair.patient_id}, series {pair.full_dose.name}",
+            f"its pixels are not square ({i:.4g}×{j:.4g} mm), so that its low dose cannot be simulated",
+            "Without a low-dose series it is left out of a training: resample it first.",
+        )
+        for pair in pairs
+        if pair.low_dose is None
+        for i, j, _ in [pair.full_dose.spacing]
+        if abs(i - j) > NOT_SQUARE * j
+    ]
 
 
 def read_pair(pair: SeriesPair, *, progress: Progress = unheard) -> tuple[CTVolume | None, CTVolume]:

@@ -111,7 +111,10 @@ def test_store_build_goes_on_and_says_so(source, tmp_path, capsys):
 
 def test_pairs_names_what_store_build_leaves_out(source, tmp_path, capsys):
     """As far as headers tell."""
-    for name, tags in (("P8", {"RescaleType": "MGML"}), ("P9", {"RescaleType": "HU"})):
+    for name, tags in (
+        ("P8", {"RescaleType": "MGML", "PixelSpacing": [4, 4]}),
+        ("P9", {"RescaleType": "HU", "PixelSpacing": [4, 4]}),
+    ):
         write_series(
             source / name,
             body(),
@@ -125,6 +128,26 @@ def test_pairs_names_what_store_build_leaves_out(source, tmp_path, capsys):
     assert sorted({row["patient"] for row in found["pairs"]}) == [*NAMES, "P9"]
     (problem,) = found["problems"]
     assert "MGML" in problem["what"]
+
+
+def test_pairs_names_what_no_low_dose_can_be_simulated_of(source, tmp_path, capsys):
+    write_series(
+        source / "P8",
+        body(),
+        PatientID="P8",
+        PixelSpacing=[4, 3],
+        SeriesInstanceUID="2.8",
+        StudyInstanceUID="8",
+    )
+    assert main(["pairs", str(source), "--json"]) == 2
+    (problem,) = json.loads(capsys.readouterr().out)["problems"]
+    assert problem["where"] == "patient P8, series 2.8"
+    assert "pixels are not square (3×4 mm)" in problem["what"]
+    assert main(["store", "build", str(source), "--store", str(tmp_path / "store")]) == 2
+    said = capsys.readouterr().err
+    assert "patient P8, 2.8, is left out: The pixels are not square" in said
+    for name in NAMES:  # with a low dose of its own nothing is to be simulated
+        assert name in stored(tmp_path / "store")
 
 
 # Training, up to the first step

@@ -75,10 +75,10 @@ def test_our_own_results_are_no_patients(tmp_path):
 @pytest.mark.parametrize(
     ("orientation", "image_type", "reason"),
     [
-        ([1, 0, 0, 0, 0, -1], ["DERIVED", "SECONDARY", "REFORMATTED"], "coronal, sagittal or oblique series"),
-        ([0, 1, 0, 0, 0, -1], ["DERIVED", "SECONDARY", "MPR"], "coronal, sagittal or oblique series"),
-        ([0, 1, 0, 0, 0, -1], ["ORIGINAL", "PRIMARY", "AXIAL"], "coronal, sagittal or oblique series"),
-        ([1, 0, 0, 0, 0.6, -0.8], ["DERIVED", "SECONDARY"], "coronal, sagittal or oblique series"),
+        ([1, 0, 0, 0, 0, -1], ["DERIVED", "SECONDARY", "REFORMATTED"], "coronal, sagittal or oblique slices"),
+        ([0, 1, 0, 0, 0, -1], ["DERIVED", "SECONDARY", "MPR"], "coronal, sagittal or oblique slices"),
+        ([0, 1, 0, 0, 0, -1], ["ORIGINAL", "PRIMARY", "AXIAL"], "coronal, sagittal or oblique slices"),
+        ([1, 0, 0, 0, 0.6, -0.8], ["DERIVED", "SECONDARY"], "coronal, sagittal or oblique slices"),
         ([1, 0, 0, 0, 1, 0], ["DERIVED", "SECONDARY", "MIP"], "projections of a volume (MIP) and renderings"),
         (
             [1, 0, 0, 0, 1, 0],

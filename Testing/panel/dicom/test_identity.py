@@ -89,7 +89,7 @@ def test_reformats_and_renderings_cannot_be_used(db, tmp_path):
     write(tmp_path, "1.1.3", "p", "p", ImageType=["DERIVED", "SECONDARY", "REFORMATTED"])
     db.addFolder(tmp_path / "in")
     assert {uid: row.reason for uid, row in rows(db).items()} == {
-        "1.1.1": "No axial slices (coronal, sagittal or oblique series)",
+        "1.1.1": "No axial slices (coronal, sagittal or oblique slices)",
         "1.1.2": "No axial slices (projections of a volume (MIP) and renderings)",
         "1.1.3": "",
     }
