@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import pairwise
 from operator import attrgetter
-from typing import NamedTuple
 
 import numpy as np
 
@@ -26,14 +25,13 @@ _VALUES = {
 """What the slices of a series have in common, by the words for it."""
 
 
-class _Key(NamedTuple):
-    uid: str
-    patient_id: str
-    patient_name: str
-    study_uid: str
-    description: str
-    kernel: str
-    size: tuple[float, ...]
+_same = attrgetter("patient_id", "patient_name", "study_uid", "description", "kernel", "size")
+_grid = attrgetter("spacing", "orientation", "thickness")
+
+THICKER = 1.05
+"""Ratio from which on two thicknesses are two; some scanners write 4.99 and 5 in one series."""
+
+Slices = list[DicomHeader]
 
 
 def split_series(headers: Iterable[DicomHeader]) -> list[list[DicomHeader]]:
@@ -43,10 +41,16 @@ def split_series(headers: Iterable[DicomHeader]) -> list[list[DicomHeader]]:
     spacing and orientation: two that share no more than the UID stay apart. So do slices of two thicknesses that lie
     among each other; where one follows the other, as in scans of the head, they are one series.
     """
-    groups: dict[_Key, list[DicomHeader]] = {}
+    exact: dict[tuple[object, ...], dict[tuple[object, ...], Slices]] = {}
     for header in headers:
-        groups.setdefault(_key(header), []).append(header)
-    return [same for group in groups.values() for alike in _alike(group) for same in _by_thickness(alike)]
+        uid = header.series_uid or str(header.path.parent)
+        exact.setdefault((uid, *_same(header)), {}).setdefault(_grid(header), []).append(header)
+    return [
+        same
+        for grids in exact.values()
+        for alike in _alike(list(grids.values()))
+        for same in _by_thickness(alike)
+    ]
 
 
 def what_differs(groups: list[list[DicomHeader]]) -> str:
@@ -69,46 +73,33 @@ def _said(value: object) -> str:
     return "×".join(f"{each:g}" for each in numbers) or str(value or "none")
 
 
-def _key(header: DicomHeader) -> _Key:
-    return _Key(
-        header.series_uid or str(header.path.parent),
-        header.patient_id,
-        header.patient_name,
-        header.study_uid,
-        header.description,
-        header.kernel,
-        header.size,
-    )
+def _alike(groups: list[Slices]) -> list[list[Slices]]:
+    """Groups of slices, taken apart where spacing or orientation differ by more than rounding."""
+    found: list[list[Slices]] = []
+    for group in groups:
+        same = next((several for several in found if _one_grid(several[0][0], group[0])), None)
+        if same is None:
+            found.append(same := [])
+        same.append(group)
+    return found
 
 
-def _alike(headers: list[DicomHeader]) -> list[list[DicomHeader]]:
-    """Slices of one series, taken apart where spacing or orientation differ by more than rounding."""
-    by_grid: dict[tuple[float, ...], list[DicomHeader]] = {}
-    for header in headers:
-        by_grid.setdefault((*header.spacing, *header.orientation), []).append(header)
-    groups: dict[tuple[float, ...], list[DicomHeader]] = {}
-    for grid, several in by_grid.items():
-        near = (known for known in groups if len(known) == len(grid))
-        same = next(
-            (known for known in near if np.abs(np.subtract(known, grid)).max(initial=0) <= ALIKE), grid
-        )
-        groups.setdefault(same, []).extend(several)
-    return list(groups.values())
+def _one_grid(one: DicomHeader, other: DicomHeader) -> bool:
+    return all(a == b or _close(a, b) for a, b in zip(_grid(one)[:2], _grid(other)[:2], strict=True))
 
 
-def _by_thickness(headers: list[DicomHeader]) -> list[list[DicomHeader]]:
+def _by_thickness(groups: list[Slices]) -> list[Slices]:
     """Slices of one grid, taken apart where those of one thickness lie among those of another."""
-    groups: dict[float, list[DicomHeader]] = {}
-    for header in headers:
-        groups.setdefault(header.thickness, []).append(header)
-    if len(groups) == 1 or any(
-        len(header.position) != 3 or len(header.orientation) != 6 for header in headers
-    ):
-        return [headers]
-    normal = np.cross(*np.reshape(headers[0].orientation, (2, 3)))
-    extents = sorted(
-        (min(depth), max(depth))
-        for depth in ([float(np.dot(each.position, normal)) for each in group] for group in groups.values())
-    )
-    apart = all(end < start for (_, end), (start, _) in pairwise(extents))
-    return [headers] if apart else list(groups.values())
+    found: list[Slices] = []
+    for group in sorted(groups, key=lambda each: each[0].thickness):
+        if found and group[0].thickness <= THICKER * found[-1][0].thickness:
+            found[-1] += group
+        else:
+            found.append(list(group))
+    everything = [header for group in found for header in group]
+    if len(found) == 1 or any(len(each.position) != 3 or len(each.orientation) != 6 for each in everything):
+        return [everything]
+    normal = np.cross(*np.reshape(everything[0].orientation, (2, 3)))
+    depths = [[float(np.dot(each.position, normal)) for each in group] for group in found]
+    extents = sorted((min(depth), max(depth)) for depth in depths)
+    return [everything] if all(end < start for (_, end), (start, _) in pairwise(extents)) else found

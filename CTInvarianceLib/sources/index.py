@@ -49,10 +49,12 @@ class HeaderIndex:
             for folder, several in groupby(stamps, lambda each: each.folder):
                 known, reader = rows.known(folder), HeaderReader(Path(folder))
                 for stamp in several:
-                    if number % _EVERY == 0 or _is_volume(stamp):
+                    if number % _EVERY == 0:
                         progress(number / len(stamps))
                     number += 1
                     found, fresh = _found(stamp, known.pop(os.fsencode(stamp.name), None), reader)
+                    if fresh and _is_volume(stamp):  # takes as long as a hundred slices
+                        progress(number / len(stamps))
                     if fresh and rows and _lasting(stamp, found):
                         new.append(_row(stamp, found))
                     yield stamp, found, fresh

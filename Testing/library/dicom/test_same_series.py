@@ -36,7 +36,7 @@ def write(folder: Path, prefix: str, hu=HU, start: float = 0, **tags) -> list[Pa
         ({"StudyInstanceUID": "8.2"}, r"different studies \(8\.1 and 8\.2\)"),
         ({"hu": HU[:, :5]}, r"different sizes \(6×5 and 5×5\)"),
         ({"PixelSpacing": [0.75, 0.6]}, "different pixel spacings"),
-        ({"SliceThickness": 1}, r"different thicknesses \(3 and 1\)"),
+        ({"SliceThickness": 1}, r"different thicknesses \(1 and 3\)"),
     ],
 )
 def test_what_lies_between_the_slices_of_another_is_not_merged(tmp_path, other, words):
@@ -66,6 +66,12 @@ def test_another_uid_beside_two_that_share_one_can_be_chosen(tmp_path):
     assert np.array_equal(read_volume(tmp_path, series="1.9").hu, HU + 5)
     with pytest.raises(DicomError, match=r"2 series are mixed.*1\.2\.3\.4 \(Thorax, 8 slices\)"):
         read_volume(tmp_path)
+
+
+def test_thicknesses_that_differ_by_rounding_are_one(tmp_path):
+    write(tmp_path, "a", SliceThickness=5)
+    write(tmp_path, "b", start=1.5, SliceThickness=4.99)
+    assert read_volume(tmp_path).shape == (8, 6, 5)
 
 
 def test_thicknesses_that_follow_each_other_are_one_series(tmp_path):
