@@ -6,12 +6,20 @@ import json
 import sys
 from argparse import Namespace
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from ..base import DataError
 from ..config import DataConfig
-from ..sources import Scan, SeriesPair, anatomies, require_pairs, scan, split_patients
+from ..sources import (
+    Scan,
+    SeriesPair,
+    anatomies,
+    not_to_simulate,
+    require_pairs,
+    scan,
+    split_patients,
+)
 from .console import progress_shown, show_table
 
 WITH_PROBLEMS = 2
@@ -19,8 +27,7 @@ WITH_PROBLEMS = 2
 
 def pairs(options: Namespace) -> int:
     """List what a source holds, and what is wrong with it."""
-    with progress_shown("reading headers") as progress:
-        found = scan(options.source, progress=progress)
+    found = _scanned(options.source)
     if options.json:
         problems = [asdict(problem) for problem in found.problems]
         rows = _rows(found, options.seed) if found.pairs else []
@@ -31,6 +38,13 @@ def pairs(options: Namespace) -> int:
     if not options.json:
         _show(found, options.seed)
     return WITH_PROBLEMS if found.problems else 0
+
+
+def _scanned(source: Any) -> Scan:
+    """What a source holds, and all that is known already to stop a conversion or a training later."""
+    with progress_shown("reading headers") as progress:
+        found = scan(source, progress=progress)
+    return replace(found, problems=(*found.problems, *not_to_simulate(found.pairs)))
 
 
 def _name(found: Scan) -> None:
@@ -98,19 +112,23 @@ def store(options: Namespace) -> int:
 
 
 def _build(options: Namespace, target: Any) -> int:
-    from ..data import load_patients, needed
+    from ..data import LeftOut, load_patients, needed
 
     if len(options.what) != 1:
         raise DataError("say which data are to be stored", hint="`ctinvariance store build SOURCE`.")
-    with progress_shown("reading headers") as progress:
-        found = scan(options.what[0], progress=progress)
+    found = _scanned(options.what[0])
     _name(found)
     config, pairs = DataConfig(dose=options.dose), require_pairs(found)
     wanted = needed(pairs, config, target, seed=options.seed)
     print(f"{wanted.series} series to convert, {wanted.size / 1e6:.0f} MB, to {target.folder}", flush=True)
+    useless: list[LeftOut] = []
     with progress_shown("converting") as progress:
-        load_patients(pairs, config, seed=options.seed, store=target, progress=progress)
-    return WITH_PROBLEMS if found.problems else 0
+        load_patients(pairs, config, seed=options.seed, store=target, left_out=useless, progress=progress)
+    for each in useless:
+        print(f"warning: {each}", file=sys.stderr)
+    if len(useless) == len(pairs):
+        raise useless[0].why
+    return WITH_PROBLEMS if found.problems or useless else 0
 
 
 def _list(options: Namespace, target: Any) -> int:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from ..base import DataError, PathLike, Progress, part, unheard
+from ..base import DataError, PairingWarning, PathLike, Progress, VolumeError, part, unheard
 from ..config import DataConfig
 from ..sources import SAME_PLACE_MM, CTSeries, SeriesPair, corner_distance, find_pairs
+from .patches import too_small
 from .slices import PatientSlices
 from .store import Store, StoredSeries
 
@@ -43,6 +45,18 @@ class Needed:
     size: int
 
 
+@dataclass(frozen=True)
+class LeftOut:
+    """A pair that cannot be used, and why."""
+
+    pair: SeriesPair
+    why: VolumeError
+
+    def __str__(self) -> str:
+        """Both on one line."""
+        return f"patient {self.pair.patient_id}, {self.pair.full_dose.name}, is left out: {self.why}"
+
+
 def needed(pairs: Sequence[SeriesPair], config: DataConfig, store: Store, *, seed: int) -> Needed:
     """What is to be converted before training; to be shown before it starts."""
     sizes = [store.missing(*each) for each in _wanted(pairs, config, seed)]
@@ -56,9 +70,13 @@ def load_patients(
     seed: int,
     store: Store,
     device: str = "cpu",
+    least: int = 1,
+    left_out: list[LeftOut] | None = None,
     progress: Progress = unheard,
 ) -> list[PatientSlices]:
     """Aligned slices of every pair, out of the store; what is not there is converted first.
+
+    Series that cannot be read, simulated or aligned are left out, and the rest goes on.
 
     Args:
         pairs: see `find_pairs`.
@@ -66,11 +84,16 @@ def load_patients(
         seed: of that noise.
         store: where converted series lie.
         device: on which low dose is simulated.
+        least: rows and columns that slices must have.
+        left_out: gets what cannot be used; None: it is warned of, and nothing else left is an error.
         progress: gets the fraction that is done.
 
     Raises:
-        DataError: nothing to read, a pair that does not match, no room on the disk.
-        VolumeError: see `CTSeries.read`.
+        DataError: no pairs, no room on the disk.
+        VolumeError: of the first series, where none can be used.
+
+    Warns:
+        PairingWarning: what is left out.
     """
     if not pairs:
         raise DataError(
@@ -78,19 +101,32 @@ def load_patients(
         )
     store.require_room(needed(pairs, config, store, seed=seed).size)
     shares = np.cumsum([0.0, *(_share(pair) for pair in pairs)])
-    loaded = []
+    loaded, failed = [], []
     for pair, first, last in zip(pairs, shares[:-1] / shares[-1], shares[1:] / shares[-1], strict=True):
         own = part(progress, first, last)
-        full = store.series(pair.full_dose, progress=part(own, 0, 0.5 if pair.low_dose else 0.05))
-        if pair.low_dose:
-            low = store.series(pair.low_dose, progress=part(own, 0.5, 1))
-            _require_same_grid(low, full)
+        try:
+            _require_size(pair.patient_id, pair.full_dose.shape, least)
+            full = store.series(pair.full_dose, progress=part(own, 0, 0.5 if pair.low_dose else 0.05))
+            if pair.low_dose:
+                low = store.series(pair.low_dose, progress=part(own, 0.5, 1))
+                _require_same_grid(low, full)
+            else:
+                low = store.low_dose(
+                    pair.full_dose, config.dose, seed, device=device, progress=part(own, 0.05, 1)
+                )
+            _require_size(pair.patient_id, full.shape, least)
+        except VolumeError as error:
+            failed.append(LeftOut(pair, error))
         else:
-            low = store.low_dose(
-                pair.full_dose, config.dose, seed, device=device, progress=part(own, 0.05, 1)
-            )
-        loaded.append(PatientSlices(pair.patient_id, low.hu, full.hu))
+            loaded.append(PatientSlices(pair.patient_id, low.hu, full.hu))
         own(1.0)
+    if left_out is not None:
+        left_out += failed
+        return loaded
+    if not loaded:
+        raise failed[0].why
+    for each in failed:
+        warnings.warn(PairingWarning(str(each)), stacklevel=2)
     return loaded
 
 
@@ -112,8 +148,15 @@ def _share(pair: SeriesPair) -> float:
 def _require_same_grid(low: StoredSeries, full: StoredSeries) -> None:
     apart = np.inf if low.shape != full.shape else corner_distance(full.shape, low.affine, full.affine)
     if apart > SAME_PLACE_MM:
-        raise DataError(
+        raise VolumeError(
             f"low and full dose do not match: {low.shape} and {full.shape} voxels, or at other places",
             where=f"patient {full.patient_id}, {low.files[0]} and {full.files[0]}",
             hint="Export both series of the scan completely and with the same reconstruction grid.",
         )
+
+
+def _require_size(patient: str, shape: tuple[int, int, int], least: int) -> None:
+    """Before anything is converted where the shape is known; 0 where it is not."""
+    _, rows, columns = shape
+    if rows and min(rows, columns) < least:
+        raise too_small(patient, (rows, columns), least)

@@ -145,8 +145,14 @@ class Store:
         return self._made(_key(series, dose, seed), make)
 
     def missing(self, series: CTSeries, dose: float, seed: int) -> int:
-        """Bytes that a series will take, about, and 0 where it is there; dose 1 and seed 0 for a series as it is."""
-        if self._entry(_key(series, dose, seed)):
+        """Bytes that a series will take, about; 0 where it is there, or its files are not.
+
+        Dose 1 and seed 0 for a series as it is.
+        """
+        try:
+            if self._entry(_key(series, dose, seed)):
+                return 0
+        except VolumeError:
             return 0
         return 2 * int(np.prod(series.shape)) + _OVERHEAD
 
@@ -234,15 +240,24 @@ def own_seed(series: CTSeries, seed: int) -> int:
 
 
 def _key(series: CTSeries, dose: float = 1.0, seed: int = 0) -> str:
-    """A digest of what decides an entry's content."""
-    stamps = [
-        (str(file.absolute()), found.st_size, found.st_mtime_ns)
-        for file in series.files
-        if (found := file.stat())
-    ]
+    """A digest of what decides an entry's content; VolumeError where a file of the series is gone."""
+    stamps = [(str(file.absolute()), *_stamp(file)) for file in series.files]
     noise = [] if dose == 1 else [dose, seed, _NOISE]
     text = json.dumps([_FORMAT, series.patient_id, series.series_uid, stamps, noise])
     return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _stamp(file: Path) -> tuple[int, int]:
+    """Size in bytes, time of change in ns."""
+    try:
+        found = file.stat()
+    except OSError as error:
+        raise VolumeError(
+            f"the file is gone or out of reach ({error.strerror})",
+            where=file,
+            hint="Bring the folder or drive back, or scan the source again.",
+        ) from error
+    return found.st_size, found.st_mtime_ns
 
 
 def _facts(series: CTSeries) -> dict[str, Any]:

@@ -4,7 +4,10 @@ from .attributes import SeriesHeader, dicom_uid
 from .decoding import missing_decoder
 from .geometry import ALIKE, slice_plane
 from .header import CT_IMAGE_STORAGE, DICOM_SUFFIXES, MULTI_FRAME_CT, DicomHeader, read_header
+from .hounsfield import why_not_hounsfield
+from .image_kind import kind_of_image
 from .reading import read_dicom, read_slices
+from .same_series import split_series, what_differs
 from .slice_order import order_slices
 from .writing import write_dicom_series
 
@@ -16,11 +19,15 @@ __all__ = [
     "DicomHeader",
     "SeriesHeader",
     "dicom_uid",
+    "kind_of_image",
     "missing_decoder",
     "order_slices",
     "read_dicom",
     "read_header",
     "read_slices",
     "slice_plane",
+    "split_series",
+    "what_differs",
+    "why_not_hounsfield",
     "write_dicom_series",
 ]

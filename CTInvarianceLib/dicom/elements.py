@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Iterator, MutableSequence, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 HEADER_BYTES = 65536
 """Most headers end before; one read of so many is faster than many small ones."""
@@ -26,8 +26,9 @@ DEFLATED = "1.2.840.10008.1.2.1.99"
 
 _PIXEL_DATA = 0x7FE00010
 _META_AT = 132  # behind the preamble and DICM
+_FIRST_AT_MOST = 0x18  # an element with which a dataset begins; SOPInstanceUID
 _CHUNK = 1 << 20
-_TEXT = (None, "CS", "DS", "IS", "LO", "SH", "UI")  # None: implicit, as the dictionary says
+_TEXT = (None, "CS", "DS", "IS", "LO", "PN", "SH", "UI")  # None: implicit, as the dictionary says
 _lock = threading.RLock()
 
 
@@ -76,7 +77,7 @@ def read_tags(path: Path, keywords: Sequence[str]) -> tuple[Any, int, int]:
         file.seek(0)
         content = file.read(HEADER_BYTES)
         for more in (LONG_HEADER_BYTES, length):
-            if len(content) >= length or content[_META_AT - 4 : _META_AT] != b"DICM":
+            if len(content) >= length or not (_has_preamble(content) or is_bare(content)):
                 break
             if (found := _start(content, tags)) is not None:
                 return *found, length
@@ -137,7 +138,24 @@ def read_all(path: Path) -> Any:
     content = path.read_bytes()
     with quietly():
         _require_bounded(content)
-        return dcmread(io.BytesIO(content))
+        return dcmread(io.BytesIO(content), force=is_bare(content))
+
+
+def is_bare(content: bytes) -> bool:
+    """Whether a file begins with the first element of a dataset, without the preamble that PS3.10 asks for.
+
+    That element is one of group 0008, or of the file meta information; its type, or the first bytes of its length,
+    must be possible.
+    """
+    if _has_preamble(content) or content[:2] not in (b"\2\0", b"\x08\0", b"\0\x08"):
+        return False
+    order: Literal["big", "little"] = "little" if content[0] else "big"
+    element = int.from_bytes(content[2:4], order)
+    return element <= _FIRST_AT_MOST and (content[4:6].isupper() or content[6:8] == b"\0\0")
+
+
+def _has_preamble(content: bytes) -> bool:
+    return content[_META_AT - 4 : _META_AT] == b"DICM"
 
 
 def _converted(dataset: Any, keyword: str) -> list[Any]:
@@ -162,8 +180,13 @@ def _start(content: bytes, tags: list[int]) -> tuple[Any, int] | None:
 
 def _parse(buffer: io.BytesIO, tags: list[int]) -> Any:
     from pydicom import dcmread
+    from pydicom.errors import InvalidDicomError
 
-    return dcmread(buffer, stop_before_pixels=True, specific_tags=tags)
+    bare = is_bare(buffer.getvalue())
+    dataset = dcmread(buffer, stop_before_pixels=True, specific_tags=tags, force=bare)
+    if bare and not (tag_of("SOPClassUID") in dataset or tag_of("Modality") in dataset):
+        raise InvalidDicomError  # other bytes that happen to begin like a dataset
+    return dataset
 
 
 def _maybe_deflated(content: bytes) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +15,15 @@ from .elements import BIG_ENDIAN, DEFLATED, IMPLICIT, quietly, read_tags, texts_
 
 CT_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.2"
 MULTI_FRAME_CT = ("1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2")  # enhanced, legacy converted
-UNCOMPRESSED = (IMPLICIT, "1.2.840.10008.1.2.1", BIG_ENDIAN)
+_EXPLICIT = "1.2.840.10008.1.2.1"
+UNCOMPRESSED = (IMPLICIT, _EXPLICIT, BIG_ENDIAN)
 """Transfer syntaxes whose pixels lie in the file as they are: implicit, explicit, and explicit big endian."""
 
 _DICOMDIR = "1.2.840.10008.1.3.10"
+_META_AT_MOST = 1024  # bytes in which the file meta information of a DICOMDIR ends
 DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 _TAGS = [
-    "SOPClassUID", "SOPInstanceUID", "Modality", "ImageType", "PatientID", "StudyInstanceUID",
+    "SOPClassUID", "SOPInstanceUID", "Modality", "ImageType", "PatientID", "PatientName", "StudyInstanceUID",
     "SeriesInstanceUID", "StudyDescription", "SeriesDescription", "BodyPartExamined", "ConvolutionKernel",
     "SamplesPerPixel", "PhotometricInterpretation", "NumberOfFrames", "Rows", "Columns", "BitsAllocated",
     "PixelSpacing", "ImageOrientationPatient", "ImagePositionPatient", "SliceThickness", "SpacingBetweenSlices",
@@ -35,19 +38,20 @@ class DicomHeader:
 
     Attributes:
         path: the file.
-        syntax: transfer syntax UID, how the pixels are compressed.
+        syntax: transfer syntax UID, how the pixels are compressed; of a file that lacks it, how its tags are encoded.
         instance_uid: SOPInstanceUID, the image's own.
         description: SeriesDescription.
         body_part: BodyPartExamined.
         kernel: ConvolutionKernel; several values joined by ", ".
-        localizer: whether ImageType says so.
+        patient_name: PatientName, as it is stored.
+        image_type: ImageType in capitals, its values joined by a backslash.
         colour: whether a pixel has several samples.
         size: Rows, Columns.
         spacing: PixelSpacing, mm: distance of rows, distance of columns.
         orientation: ImageOrientationPatient, direction cosines.
         position: ImagePositionPatient, mm, LPS.
         thickness: extent across the slice, mm: SliceThickness, else SpacingBetweenSlices, else 1.
-        truncated: whether the file ends before its uncompressed pixels do.
+        truncated: whether the file ends before its pixels do; of compressed ones, before they begin.
         pixels_at: byte of the file at which the element of the pixels begins; 0 where that is not known.
         bits: BitsAllocated, BitsStored.
         high_bit: HighBit, the highest bit of a stored value; -1 where it does not say.
@@ -63,13 +67,14 @@ class DicomHeader:
     syntax: str = ""
     instance_uid: str = ""
     patient_id: str = ""
+    patient_name: str = ""
     study_uid: str = ""
     series_uid: str = ""
     study_description: str = ""
     description: str = ""
     body_part: str = ""
     kernel: str = ""
-    localizer: bool = False
+    image_type: str = ""
     frames: int = 1
     colour: bool = False
     size: tuple[float, ...] = ()
@@ -85,6 +90,11 @@ class DicomHeader:
     rescale: tuple[float, ...] = ()
     unit: str = ""
     padding: tuple[float, ...] = ()
+
+    @property
+    def localizer(self) -> bool:
+        """Whether ImageType says so."""
+        return "LOCALIZER" in self.image_type
 
 
 def read_header(path: Path) -> DicomHeader | None:
@@ -120,7 +130,38 @@ def read_header(path: Path) -> DicomHeader | None:
         ) from error
     if not whole:
         raise DicomError("the DICOM header is truncated", where=path, hint="Copy or export it again.")
+    if "TransferSyntaxUID" not in dataset.file_meta and _encapsulated(path, pixels_at):
+        raise DicomError(
+            "its pixels are compressed, and no TransferSyntaxUID says how",
+            where=path,
+            hint="Export it again.",
+        )
     return header
+
+
+def _encapsulated(path: Path, pixels_at: int) -> bool:
+    """Whether the element of the pixels has no length, as that of compressed ones. Source: PS3.5, A.4."""
+    with path.open("rb") as file:
+        file.seek(pixels_at)
+        element = file.read(12)
+    return b"\xff\xff\xff\xff" in (element[4:8], element[8:12])  # implicit, explicit
+
+
+def is_index(path: Path) -> bool:
+    """Whether a file is a DICOMDIR, whatever its name: an index of the files on a disc, without images."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(_META_AT_MOST)
+    except OSError:
+        return False
+    return start[128:132] == b"DICM" and re.search(rf"{_DICOMDIR}(?![.\d])".encode(), start) is not None
+
+
+def _cut(syntax: str, room: int, needed: float) -> bool:
+    """Whether so many bytes, from the element of the pixels on, cannot hold what they need uncompressed."""
+    if syntax in UNCOMPRESSED:
+        return room < needed + _element_bytes(syntax)
+    return room == 0 and syntax != DEFLATED
 
 
 def _element_bytes(syntax: str) -> int:
@@ -147,7 +188,7 @@ def header_of(path: Path, dataset: Any, *, pixels_at: int = 0, room: int | None 
     def binary(keyword: str) -> tuple[float, ...]:
         return _floats(values_of, dataset, keyword)
 
-    syntax = str(dataset.file_meta.get("TransferSyntaxUID", ""))
+    syntax = _syntax(dataset)
     frames, samples = max(1, int(text("NumberOfFrames") or 1)), int((binary("SamplesPerPixel") or (1,))[0])
     size = (*binary("Rows"), *binary("Columns"))
     bits = (*binary("BitsAllocated"), *binary("BitsStored"))
@@ -160,13 +201,14 @@ def header_of(path: Path, dataset: Any, *, pixels_at: int = 0, room: int | None 
         syntax=syntax,
         instance_uid=text("SOPInstanceUID"),
         patient_id=text("PatientID"),
+        patient_name=text("PatientName"),
         study_uid=text("StudyInstanceUID"),
         series_uid=text("SeriesInstanceUID"),
         study_description=text("StudyDescription"),
         description=text("SeriesDescription"),
         body_part=text("BodyPartExamined").upper(),
         kernel=text("ConvolutionKernel", ", "),
-        localizer="LOCALIZER" in text("ImageType").upper(),
+        image_type=text("ImageType").upper(),
         frames=frames,
         colour=samples != 1
         or not (text("PhotometricInterpretation") or "MONOCHROME").startswith("MONOCHROME"),
@@ -175,7 +217,7 @@ def header_of(path: Path, dataset: Any, *, pixels_at: int = 0, room: int | None 
         orientation=numbers("ImageOrientationPatient"),
         position=numbers("ImagePositionPatient"),
         thickness=_thickness(numbers("SliceThickness"), numbers("SpacingBetweenSlices")),
-        truncated=room is not None and syntax in UNCOMPRESSED and room < needed + _element_bytes(syntax),
+        truncated=room is not None and _cut(syntax, room, needed),
         pixels_at=0 if syntax == DEFLATED or room == 0 else pixels_at,
         bits=bits,
         high_bit=int((binary("HighBit") or (-1,))[0]),
@@ -184,6 +226,13 @@ def header_of(path: Path, dataset: Any, *, pixels_at: int = 0, room: int | None 
         unit=text("RescaleType").upper(),
         padding=padding and (*padding, *binary("PixelPaddingRangeLimit")),
     )
+
+
+def _syntax(dataset: Any) -> str:
+    """The transfer syntax; where the file names none, the one that its tags were found to be encoded in."""
+    named = str(dataset.file_meta.get("TransferSyntaxUID", ""))
+    implicit, little = getattr(dataset, "original_encoding", (None, None))
+    return named or (IMPLICIT if implicit else _EXPLICIT if little else BIG_ENDIAN)
 
 
 def _floats(read: Callable[[Any, str], list[Any]], dataset: Any, keyword: str) -> tuple[float, ...]:

@@ -130,6 +130,15 @@ def _padding(header: DicomHeader, stored: NDArray[Any]) -> NDArray[Any] | None:
     return np.array([int(value) for value in header.padding]).astype(stored.dtype)
 
 
+def why_not_hounsfield(header: DicomHeader) -> DicomError | None:
+    """What `hounsfield` would say of the rescale that a header names; None where it leads to HU."""
+    try:
+        _rescale(header)
+    except DicomError as error:
+        return error
+    return None
+
+
 def _rescale(header: DicomHeader) -> tuple[float, float]:
     """Slope and intercept of the linear map from stored values to HU."""
     path = header.path

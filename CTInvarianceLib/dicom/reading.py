@@ -11,8 +11,9 @@ import numpy as np
 from ..base import DicomError, Progress, part, unheard
 from ..volumes import CTVolume, warn_of_values
 from .geometry import slice_plane, stack
-from .header import MULTI_FRAME_CT, DicomHeader, read_header
+from .header import MULTI_FRAME_CT, DicomHeader, is_index, read_header
 from .hounsfield import hounsfield
+from .same_series import split_series, what_differs
 
 
 def read_dicom(
@@ -82,16 +83,33 @@ def _one_series(
     slices = [header for header in headers if header.modality == "CT" and not header.localizer]
     if not slices:
         raise _nothing(files, headers, where)
-    names = {header.series_uid: header.description for header in slices}
-    counts = Counter(header.series_uid for header in slices)
-    listing = "; ".join(f"{uid} ({names[uid] or 'no description'}, {n} slices)" for uid, n in counts.items())
-    if series is None and len(counts) > 1:
+    groups: dict[str, list[list[DicomHeader]]] = {}
+    for group in split_series(slices):
+        groups.setdefault(group[0].series_uid, []).append(group)
+    listing = "; ".join(
+        f"{uid} ({several[0][0].description or 'no description'}, {sum(map(len, several))} slices)"
+        for uid, several in groups.items()
+    )
+    if series is None and len(groups) > 1:
         raise DicomError(
-            f"{len(counts)} series are mixed", where=where, hint=f"Choose one with series=UID: {listing}"
+            f"{len(groups)} series are mixed", where=where, hint=f"Choose one with series=UID: {listing}"
         )
-    if series is not None and series not in counts:
+    if series is not None and series not in groups:
         raise DicomError(f"there is no CT series {series}", where=where, hint=f"There is {listing}")
-    return [header for header in slices if series in (None, header.series_uid)]
+    chosen = groups[next(iter(groups)) if series is None else series]
+    if len(chosen) > 1:
+        raise _one_uid(chosen, where)
+    return chosen[0]
+
+
+def _one_uid(groups: list[list[DicomHeader]], where: object) -> DicomError:
+    """The error for series that share a UID: they are as little one volume as any two others."""
+    first = ", ".join(f"{len(group)} slices from {group[0].path.name}" for group in groups)
+    return DicomError(
+        f"{len(groups)} series share the UID {groups[0][0].series_uid or '(none)'} and have {what_differs(groups)}",
+        where=where,
+        hint=f"Give the files of one as a list ({first}), or put each into a folder of its own.",
+    )
 
 
 def _nothing(files: Sequence[Path], headers: Iterable[DicomHeader], where: object) -> DicomError:
@@ -100,6 +118,12 @@ def _nothing(files: Sequence[Path], headers: Iterable[DicomHeader], where: objec
     if found:
         listing = ", ".join(f"{n} {modality or 'of unnamed modality'}" for modality, n in found.items())
         return DicomError(f"no CT images, only {listing}", where=where, hint="Choose a CT series.")
+    if any(is_index(path) for path in files):
+        return DicomError(
+            "a DICOMDIR, which lists the images of a disc and holds none",
+            where=where,
+            hint="Give its folder instead.",
+        )
     if not files:
         return DicomError("there are no files", where=where, hint="Choose the folder of a CT series.")
     kinds = Counter(path.suffix or "no suffix" for path in files)

@@ -1,7 +1,10 @@
 """What a source holds: files, series, pairs of low and full dose, and how patients are split."""
 
+from .dose_words import dose_of
+from .identity import Labels
 from .index import HeaderIndex
-from .pairs import SAME_PLACE_MM, SeriesPair, corner_distance, dose_of, pair_series, read_pair
+from .overlap import SAME_PLACE_MM, corner_distance
+from .pairs import SeriesPair, not_to_simulate, pair_series, read_pair
 from .partition import Split, anatomies, split_patients
 from .scanning import Scan, find_pairs, require_pairs, scan
 from .series import CTSeries, anatomy_of, is_projections
@@ -10,6 +13,7 @@ __all__ = [
     "SAME_PLACE_MM",
     "CTSeries",
     "HeaderIndex",
+    "Labels",
     "Scan",
     "SeriesPair",
     "Split",
@@ -19,6 +23,7 @@ __all__ = [
     "dose_of",
     "find_pairs",
     "is_projections",
+    "not_to_simulate",
     "pair_series",
     "read_pair",
     "require_pairs",

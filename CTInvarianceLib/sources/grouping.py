@@ -10,16 +10,21 @@ import numpy as np
 
 from ..base import DicomError
 from ..dicom import (
-    ALIKE,
     CT_IMAGE_STORAGE,
     MULTI_FRAME_CT,
     DicomHeader,
+    kind_of_image,
     missing_decoder,
     order_slices,
     slice_plane,
+    split_series,
+    what_differs,
+    why_not_hounsfield,
 )
+from .identity import Labels, file_label, folders_of
 from .series import CTSeries, Problem, anatomy_of, is_projections
 
+_NOWHERE = Path()
 _APART = "They are kept apart. Export them again from the scanner or archive, with UIDs of their own."
 
 
@@ -27,66 +32,51 @@ def why_left_out(header: DicomHeader) -> str:
     """Why an image is none to look at, though nothing is wrong with it; "" for CT slices and what should be some."""
     if header.modality != "CT":
         return f"{header.modality or 'no modality'}, not CT"
-    if header.localizer:
-        return "localizers"
+    if kind := kind_of_image(header.image_type, header.orientation):
+        return kind
     if is_projections(header.description):
         return "projections"
-    if header.sop_class not in (CT_IMAGE_STORAGE, *MULTI_FRAME_CT):
+    if header.sop_class not in ("", CT_IMAGE_STORAGE, *MULTI_FRAME_CT):
         return "secondary captures and other objects"
     return ""
 
 
-def series_of(headers: Iterable[DicomHeader]) -> tuple[list[CTSeries], list[Problem]]:
+def series_of(
+    headers: Iterable[DicomHeader], common: Path = _NOWHERE
+) -> tuple[list[CTSeries], list[Problem]]:
     """CT slices grouped to series, each in the order of its slices; and what had to be left out, or is unusual.
 
-    A series is what shares SeriesInstanceUID, patient, study, description, kernel, size, spacing and orientation: two
-    that share no more than the UID stay apart. Copies of an image count once.
+    What a series is, `dicom.split_series` says. Copies of an image count once.
+
+    Args:
+        headers: of CT slices.
+        common: the folder of all that was scanned: those below may tell dose and patient, those above do not.
     """
     problems: list[Problem] = []
-    groups: dict[tuple[object, ...], list[DicomHeader]] = {}
+    usable: list[DicomHeader] = []
+    in_hu: set[tuple[object, ...]] = set()
     seen: dict[tuple[object, ...], Path] = {}
     for header in headers:
         identity = (header.instance_uid, header.series_uid, header.patient_id, header.position, header.size)
         if problem := _unusable(header, seen.get(identity) if header.instance_uid else None):
             problems.append(problem)
             continue
+        if (scale := (header.rescale, header.unit)) not in in_hu:  # of few kinds among thousands of slices
+            if error := why_not_hounsfield(header):
+                problems.append(Problem.of(error))
+                continue
+            in_hu.add(scale)
         seen[identity] = header.path
-        groups.setdefault(_key(header), []).append(header)
-    several = [alike for group in groups.values() for alike in _alike(group)]
+        usable.append(header)
+    several = split_series(usable)
     problems += _shared_uids(several)
     found = []
     for group in several:
-        series, unusual = _series(group)
+        series, unusual = _series(group, common)
         problems += unusual
         if series:
             found.append(series)
     return found, problems
-
-
-def _key(header: DicomHeader) -> tuple[object, ...]:
-    return (
-        header.series_uid or str(header.path.parent),
-        header.patient_id,
-        header.study_uid,
-        header.description,
-        header.kernel,
-        header.size,
-    )
-
-
-def _alike(headers: list[DicomHeader]) -> list[list[DicomHeader]]:
-    """Slices of one series, taken apart where spacing or orientation differ by more than rounding."""
-    by_grid: dict[tuple[float, ...], list[DicomHeader]] = {}
-    for header in headers:
-        by_grid.setdefault((*header.spacing, *header.orientation), []).append(header)
-    groups: dict[tuple[float, ...], list[DicomHeader]] = {}
-    for grid, several in by_grid.items():
-        near = (known for known in groups if len(known) == len(grid))
-        same = next(
-            (known for known in near if np.abs(np.subtract(known, grid)).max(initial=0) <= ALIKE), grid
-        )
-        groups.setdefault(same, []).extend(several)
-    return list(groups.values())
 
 
 def _unusable(header: DicomHeader, original: Path | None) -> Problem | None:
@@ -111,18 +101,20 @@ def _unusable(header: DicomHeader, original: Path | None) -> Problem | None:
 
 def _shared_uids(groups: Iterable[list[DicomHeader]]) -> list[Problem]:
     """Series that share a UID and are different series all the same."""
-    places: dict[str, list[str]] = {}
+    sharing: dict[str, list[list[DicomHeader]]] = {}
     for headers in groups:
         if uid := headers[0].series_uid:
-            places.setdefault(uid, []).append(str(headers[0].path))
-    return [
-        Problem(f"series {uid}", f"{len(first)} different series share this UID ({', '.join(first)})", _APART)
-        for uid, first in places.items()
-        if len(first) > 1
-    ]
+            sharing.setdefault(uid, []).append(headers)
+    problems = []
+    for uid, several in sharing.items():
+        if len(several) > 1:
+            first = ", ".join(str(headers[0].path) for headers in several)
+            what = f"{len(several)} different series share this UID ({first}), with {what_differs(several)}"
+            problems.append(Problem(f"series {uid}", what, _APART))
+    return problems
 
 
-def _series(headers: list[DicomHeader]) -> tuple[CTSeries | None, list[Problem]]:
+def _series(headers: list[DicomHeader], common: Path) -> tuple[CTSeries | None, list[Problem]]:
     """One group as a series, None where its slices form no stack."""
     placed, problems = _placed(headers)
     if not placed:
@@ -140,17 +132,29 @@ def _series(headers: list[DicomHeader]) -> tuple[CTSeries | None, list[Problem]]
     step = plane.thickness
     if len(ordered) > 1:
         step = math.dist(ordered[0].position, ordered[-1].position) / (len(ordered) - 1)
+    labels = Labels(
+        first.patient_id,
+        first.patient_name,
+        first.study_uid or str(first.path.parent),
+        first.study_description,
+        first.description,
+        file_label(first.path.name),
+        folders_of(first.path.parent, common),
+    )
     series = CTSeries(
-        first.patient_id or first.study_uid,  # patients without an id must not fall together
+        labels.owner,
         first.series_uid,
         first.description,
         tuple(header.path for header in ordered),
         first.study_uid,
-        anatomy_of(first.patient_id, first.body_part, first.study_description, first.description),
-        first.kernel,
+        anatomy_of(labels.patient, first.body_part, first.study_description, first.description),
+        first.kernel or labels.kernel,
         (len(ordered), *plane.shape),
         (*plane.pixel.tolist(), round(step, 6)),
         ordered,
+        dose=labels.dose,
+        person=labels.person,
+        known=bool(labels.patient),
     )
     return series, problems
 

@@ -1,21 +1,22 @@
-"""What a DICOM file holds, as two short texts: what it shares with its series, and its own."""
+"""What a file holds, as two short texts: what a DICOM file shares with its series, and its own."""
 
 from __future__ import annotations
 
 import json
 import zlib
-from dataclasses import fields
+from dataclasses import asdict, fields
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from ..base import DicomError
+from ..base import DicomError, VolumeError
 from ..dicom import DicomHeader
+from .volume_facts import VolumeFacts
 
-Found = DicomHeader | DicomError | None
-"""What a file holds: a header, damage, or nothing of DICOM."""
+Found = DicomHeader | VolumeFacts | VolumeError | None
+"""What a file holds: a slice, a volume, damage, or nothing of either."""
 
-_VERSION = 1  # raise it when headers are read differently
+_VERSION = 2  # raise it when headers or volumes are read differently
 _OWN = ("instance_uid", "position", "truncated", "pixels_at")  # differ from slice to slice
 _FIELDS = tuple(each.name for each in fields(DicomHeader))
 _SHARED = tuple(name for name in _FIELDS if name not in ("path", *_OWN))
@@ -33,9 +34,16 @@ def written(found: Found) -> tuple[str, str]:
     """Both texts."""
     if found is None:
         return "", ""
-    if isinstance(found, DicomError):
+    if isinstance(found, VolumeError):
         return "", _encode([found.what, found.hint])
+    if isinstance(found, VolumeFacts):
+        return "", _encode(asdict(found))
     return _encode(_shared_of(found)), _encode(_own_of(found))
+
+
+def _volume(shape: list[int], affine: list[list[float]], left_out: str, warnings: list[str]) -> VolumeFacts:
+    slices, rows, columns = shape
+    return VolumeFacts((slices, rows, columns), tuple(map(tuple, affine)), left_out, tuple(warnings))
 
 
 class HeaderReader:
@@ -64,7 +72,9 @@ class HeaderReader:
             return DicomHeader(*values)
         if not own:
             return None
-        what, hint = json.loads(own)
+        if isinstance(known := json.loads(own), dict):
+            return _volume(**known)
+        what, hint = known
         return DicomError(what, where=path, hint=hint)
 
     def _values(self, shared: str) -> list[Any]:

@@ -1,4 +1,4 @@
-"""Headers of DICOM files, kept on disk so that a second scan of an unchanged tree reads no file again.
+"""What files hold, kept on disk so that a second scan of an unchanged tree reads no file again.
 
 One SQLite file for all sources; a row holds a file's path, size, time of change, and what was found in it. It may be
 deleted at any time, and a damaged one is: it is made anew. SQLite's own locks let several scans run at once.
@@ -11,13 +11,16 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 
-from ..base import DicomError, Progress, unheard
+from ..base import DicomError, Progress, VolumeError, unheard
 from ..dicom import DICOM_SUFFIXES, read_header
+from ..files import READABLE
 from .header_text import Found, HeaderReader, written
 from .index_rows import IndexRows, Row
 from .listing import FileStamp
+from .volume_facts import volume_facts
 
 _BATCH = 500  # files between two commits
+_DETACHED = (".nhdr", ".mhd")
 _EVERY = 50  # files between two calls of progress
 
 
@@ -50,7 +53,9 @@ class HeaderIndex:
                         progress(number / len(stamps))
                     number += 1
                     found, fresh = _found(stamp, known.pop(os.fsencode(stamp.name), None), reader)
-                    if fresh and rows and _lasting(found):
+                    if fresh and _is_volume(stamp):  # takes as long as a hundred slices
+                        progress(number / len(stamps))
+                    if fresh and rows and _lasting(stamp, found):
                         new.append(_row(stamp, found))
                     yield stamp, found, fresh
                     if len(new) >= _BATCH:
@@ -79,19 +84,31 @@ def _found(
 
 def _read(stamp: FileStamp) -> Found:
     if not stamp.size:
+        if _is_volume(stamp):
+            return DicomError("the file is empty", where=stamp.path, hint="Copy or export it again.")
         suffix = os.path.splitext(stamp.name)[1].lower()  # noqa: PTH122
         if suffix not in ("", *DICOM_SUFFIXES) and not suffix[1:].isdigit():  # digits are the end of a UID
             return None
         return DicomError("the file is empty", where=stamp.path, hint="Copy or export it again.")
     try:
-        return read_header(Path(stamp.path))
-    except DicomError as error:
+        return volume_facts(Path(stamp.path)) if _is_volume(stamp) else read_header(Path(stamp.path))
+    except VolumeError as error:
         return error
 
 
-def _lasting(found: Found) -> bool:
-    """Whether it stays so while the file does not change: one without permission may be readable the next time."""
-    return not (isinstance(found, DicomError) and isinstance(found.__cause__, OSError))
+def _is_volume(stamp: FileStamp) -> bool:
+    return stamp.name.lower().endswith(READABLE)
+
+
+def _lasting(stamp: FileStamp, found: Found) -> bool:
+    """Whether it stays so while the file does not change.
+
+    One without permission may be readable the next time, and some headers have their voxels in another file.
+    """
+    return not (
+        stamp.name.lower().endswith(_DETACHED)
+        or (isinstance(found, VolumeError) and isinstance(found.__cause__, OSError))
+    )
 
 
 def _row(stamp: FileStamp, found: Found) -> Row:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import ArrayLike
+from dataclasses import dataclass, replace
 
 from ..base import DataError, Progress, part, unheard
 from ..volumes import CTVolume
+from .dose_words import dose_of
+from .identity import UNCLEAR
+from .matching import certain_couples, why_not
+from .overlap import SAME_PLACE_MM, common_slices, corner_distance
 from .series import CTSeries, Problem
+from .silent import unidentified, unspoken
 
-SAME_PLACE_MM = 1e-3
-"""Largest distance between the same voxel of a low-dose and a full-dose volume."""
+NOT_SQUARE = 0.01
+"""Sides of pixels that differ by more than this fraction are too different for simulated low dose."""
 
-_DOSES = {dose: re.compile(rf"{dose}[ _-]?dose", re.IGNORECASE) for dose in ("low", "full")}
+Several = Sequence[CTSeries]
 
 
 @dataclass(frozen=True)
@@ -36,115 +37,128 @@ class SeriesPair:
 def pair_series(found: Iterable[CTSeries]) -> tuple[list[SeriesPair], list[Problem]]:
     """Pairs and single series, sorted by patient; and what is not clear, or does not fit.
 
-    Two series pair up when they share the PatientID and their SeriesDescriptions hold "low dose" and "full dose" in any
-    case, as in LDCT-and-Projection-data (doi 10.7937/9npb-2637). Where a patient has several of one kind, those of
-    one study pair up if they are the only ones in it; nothing is guessed beyond that. Slices pair up by
-    ImagePositionPatient: those without partner are left out. Every other CT series counts as full dose without partner.
+    Two series pair up when they are of one patient, one is said to be low and one to be full dose (`identity` says by
+    what), they lie at the same place, and neither has a partner as good: one of its own study and kernel comes first,
+    then of its study, then of its kernel. Kernels that are known to differ never pair. Slices pair up by
+    ImagePositionPatient: those without partner are left out. Series whose dose nothing tells count as full dose without
+    partner, unless they lie where another one of their patient does: then it is asked, see `silent`.
     """
     patients: dict[str, list[CTSeries]] = {}
     for series in sorted(
-        found, key=lambda each: (each.patient_id, each.description, each.series_uid, each.files)
+        map(_with_dose, found),
+        key=lambda each: (each.patient_id, each.description, each.series_uid, each.files),
     ):
         patients.setdefault(series.patient_id, []).append(series)
+    everybody = [series for several in patients.values() for series in several]
+    asked, problems = unidentified(everybody)
     pairs: list[SeriesPair] = []
-    problems: list[Problem] = []
     for patient, several in patients.items():
-        of_patient, unclear = _of_patient(patient, several)
+        of_patient, unclear = _of_patient(patient, several, asked)
         pairs += of_patient
         problems += unclear
     return pairs, problems
 
 
-def dose_of(description: str) -> str:
-    """What a SeriesDescription says of the dose: "low", "full", or "" where it says nothing."""
-    return next((dose for dose, pattern in _DOSES.items() if pattern.search(description)), "")
+def _with_dose(series: CTSeries) -> CTSeries:
+    return series if series.dose else replace(series, dose=dose_of(series.description))
 
 
-def _of_patient(patient: str, series: Sequence[CTSeries]) -> tuple[list[SeriesPair], list[Problem]]:
-    """The pairs of one patient where they are certain, and all other series that are not low dose."""
-    low = [each for each in series if dose_of(each.description) == "low"]
-    full = [each for each in series if dose_of(each.description) == "full"]
-    certain, unclear = _certain(low, full)
+def _of_patient(
+    patient: str, series: Sequence[CTSeries], asked: set[int]
+) -> tuple[list[SeriesPair], list[Problem]]:
+    """The pairs of one patient where they are certain, and all other series that count as full dose.
+
+    Args:
+        patient: their id.
+        series: of the patient.
+        asked: ids of series (`id`) that are left out because their dose is asked for already.
+    """
+    low, full = ([each for each in series if each.dose == dose] for dose in ("low", "full"))
+    certain = certain_couples(low, full)
     pairs, problems = [], []
     for one, other in certain:
-        pair, problem = _fitting(one, other)
+        pair, trimmed = _trimmed(one, other)
         pairs.append(pair)
-        problems += [problem] if problem else []
-    taken = [id(each) for couple in certain for each in couple]
-    for lows, fulls in unclear:
-        names = ", ".join(each.name for each in (*lows, *fulls))
-        what = f"{len(lows)} low-dose and {len(fulls)} full-dose series, not paired ({names})"
-        problems.append(Problem(f"patient {patient}", what))
-    rest = [each for each in series if dose_of(each.description) != "low" and id(each) not in taken]
-    return [*pairs, *(SeriesPair(None, each, patient) for each in rest)], problems
-
-
-Several = list[CTSeries]
-
-
-def _certain(
-    low: Several, full: Several
-) -> tuple[list[tuple[CTSeries, CTSeries]], list[tuple[Several, Several]]]:
-    """Which low dose belongs to which full dose; and what remains unclear, study by study."""
-    if len(low) == len(full) == 1:
-        return [(low[0], full[0])], []
-    certain, unclear = [], []
-    for study in dict.fromkeys(each.study_uid for each in low):
-        own = [each for each in low if each.study_uid == study]
-        others = [each for each in full if each.study_uid == study]
-        if len(own) == len(others) == 1:
-            certain.append((own[0], others[0]))
-        else:
-            unclear.append((own, others))
-    return certain, unclear
-
-
-def _fitting(low: CTSeries, full: CTSeries) -> tuple[SeriesPair, Problem | None]:
-    """The pair, of those slices that lie at the same place; where the grids differ, the full dose alone."""
-    patient = full.patient_id
-    if not (low.headers and full.headers):  # known only when they are read
-        return SeriesPair(low, full, patient), None
-    alone, where = SeriesPair(None, full, patient), f"patient {patient}"
-    if difference := _difference(low, full):
-        what = f"low and full dose do not match: {difference}; not paired ({low.name}, {full.name})"
-        return alone, Problem(where, what, "Export both with the same reconstruction grid.")
-    of_low, of_full = _common(low, full)
-    if not len(of_low):
-        return alone, Problem(
-            where, f"low and full dose share no slice; not paired ({low.name}, {full.name})"
+        problems += trimmed
+    taken = {id(each) for couple in certain for each in couple}
+    unpaired, useless = _unpaired(
+        patient, [x for x in low if id(x) not in taken], [x for x in full if id(x) not in taken]
+    )
+    silent, questions = unspoken(patient, series)
+    left = taken | useless | silent | asked
+    rest = [each for each in series if each.dose in ("full", "") and id(each) not in left]
+    contradictory = [
+        Problem(
+            f"patient {patient}, series {each.name}",
+            "its description and its patient's name or id say low dose and full dose; left out",
+            "Correct the one that is wrong.",
         )
+        for each in series
+        if each.dose == UNCLEAR
+    ]
+    pairs += [SeriesPair(None, each, patient) for each in rest]
+    return pairs, [*problems, *unpaired, *questions, *contradictory]
+
+
+def _unpaired(patient: str, low: Several, full: Several) -> tuple[list[Problem], set[int]]:
+    """What to say of low dose without partner, by the full dose that may be its own; and ids of what is as useless."""
+    problems, useless = [], set()
+    for own, others in _candidates(low, full):
+        names = ", ".join(each.name for each in (*own, *others))
+        if len(own) == len(others) == 1 and (why := why_not(own[0], others[0])):
+            problems.append(
+                Problem(f"patient {patient}", f"low and full dose {why}; not paired ({names})", _SAME_GRID)
+            )
+            if own[0].affine and others[0].affine:  # whose names alone say that they are a pair
+                useless.add(id(others[0]))
+        else:
+            what = f"{len(own)} low-dose and {len(others)} full-dose series, not paired ({names})"
+            problems.append(Problem(f"patient {patient}", what))
+    return problems, useless
+
+
+def _candidates(low: Several, full: Several) -> Iterable[tuple[Several, Several]]:
+    """Low dose together with the full dose of its study; without one, that which fits, or the only one there is."""
+    groups: dict[tuple[int, ...] | str, tuple[list[CTSeries], Several]] = {}
+    for each in low:
+        others = [other for other in full if other.study_uid == each.study_uid]
+        others = others or [other for other in full if len(low) == len(full) == 1 or not why_not(each, other)]
+        key = tuple(map(id, others)) or each.study_uid
+        groups.setdefault(key, ([], others))[0].append(each)
+    return groups.values()
+
+
+_SAME_GRID = "Export both series of the scan completely, with the same reconstruction grid and kernel."
+
+
+def _trimmed(low: CTSeries, full: CTSeries) -> tuple[SeriesPair, list[Problem]]:
+    """The pair, of those slices that lie at the same place."""
+    patient = full.patient_id
+    if not (low.headers and full.headers):
+        return SeriesPair(low, full, patient), []
+    of_low, of_full = common_slices(low, full)
     left = [low.shape[0] - len(of_low), full.shape[0] - len(of_full)]
     if not any(left):
-        return SeriesPair(low, full, patient), None
+        return SeriesPair(low, full, patient), []
     what = f"{left[0]} low-dose and {left[1]} full-dose slices without partner are left out"
     hint = "Export both series of the scan completely."
-    return SeriesPair(low.only(of_low), full.only(of_full), patient), Problem(where, what, hint)
+    pair = SeriesPair(low.only(of_low), full.only(of_full), patient)
+    return pair, [Problem(f"patient {patient}", what, hint)]
 
 
-def _difference(low: CTSeries, full: CTSeries) -> str:
-    """How the grids of the slices differ; "" where they do not."""
-    if low.shape[1:] != full.shape[1:]:
-        return "slices of {}×{} and {}×{} pixels".format(*low.shape[1:], *full.shape[1:])
-    if np.abs(np.subtract(low.spacing, full.spacing)[:2]).max() > SAME_PLACE_MM:
-        return "pixels of {:.4g}×{:.4g} and {:.4g}×{:.4g} mm".format(*low.spacing[:2], *full.spacing[:2])
-    if np.abs(np.subtract(low.headers[0].orientation, full.headers[0].orientation)).max() > SAME_PLACE_MM:
-        return "other orientations"
-    return ""
-
-
-def _common(low: CTSeries, full: CTSeries) -> tuple[list[int], list[int]]:
-    """Indices of the slices that both have, in their order along the normal."""
-    one, other = (np.array([header.position for header in series.headers]) for series in (low, full))
-    along, across = np.reshape(full.headers[0].orientation, (2, 3))
-    normal = np.cross(along, across)
-    depth = other @ normal  # ascending, as the slices are
-    behind = np.searchsorted(depth, one @ normal).clip(0, len(depth) - 1)
-    before = (behind - 1).clip(0)
-    nearest = np.where(
-        np.abs(depth[before] - one @ normal) < np.abs(depth[behind] - one @ normal), before, behind
-    )
-    near = np.linalg.norm(one - other[nearest], axis=1) <= SAME_PLACE_MM
-    return np.flatnonzero(near).tolist(), nearest[near].tolist()
+def not_to_simulate(pairs: Iterable[SeriesPair]) -> list[Problem]:
+    """Series without low dose of which none can be simulated, as far as headers tell: their pixels are not square."""
+    return [
+        Problem(
+            f"patient {pair.patient_id}, series {pair.full_dose.name}",
+            f"its pixels are not square ({i:.4g}×{j:.4g} mm), so that its low dose cannot be simulated",
+            "Without a low-dose series it is left out of a training: resample it first.",
+        )
+        for pair in pairs
+        if pair.low_dose is None
+        for i, j, _ in [pair.full_dose.spacing]
+        if abs(i - j) > NOT_SQUARE * j
+    ]
 
 
 def read_pair(pair: SeriesPair, *, progress: Progress = unheard) -> tuple[CTVolume | None, CTVolume]:
@@ -169,12 +183,3 @@ def read_pair(pair: SeriesPair, *, progress: Progress = unheard) -> tuple[CTVolu
         where=f"{low.source} and {full.source}",
         hint="Export both series of the scan completely and with the same reconstruction grid.",
     )
-
-
-def corner_distance(shape: tuple[int, int, int], one: ArrayLike, other: ArrayLike) -> float:
-    """Largest distance, mm, of corresponding corners of two volumes of (slices, rows, columns) with these affines."""
-    slices, rows, columns = shape
-    corners = np.array(
-        [(i, j, k, 1) for i in (0, columns - 1) for j in (0, rows - 1) for k in (0, slices - 1)]
-    )
-    return float(np.linalg.norm(corners @ np.subtract(one, other).T, axis=-1).max())

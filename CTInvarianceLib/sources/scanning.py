@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,15 +20,19 @@ from ..base import (
     index_file,
     unheard,
 )
-from ..files import READABLE, volume_grid, volume_suffix
+from ..dicom import DicomHeader
+from ..files import READABLE
 from .grouping import series_of, why_left_out
+from .identity import common_folder
 from .index import HeaderIndex
 from .listing import FileStamp, stamps_under
 from .pairs import SeriesPair, pair_series
-from .series import CTSeries, Problem, anatomy_of
+from .series import Problem
 from .slicer_database import database_files, is_database
+from .volume_facts import VolumeFacts, why_passed_over
+from .volume_files import volume_series
 
-_NAMED = re.compile(r"(?P<patient>.+)[._-](?P<dose>low|full)", re.IGNORECASE)
+_INDEX = "DICOMDIR"
 _EVERY = 1000  # files that are listed between two calls of progress
 _SHOWN = 3  # files of one folder with the same trouble that are named; the rest is counted
 
@@ -112,7 +115,8 @@ def scan(
 
     Args:
         source: folder trees, DICOM or volume files, and folders of 3D Slicer's DICOM database: one or several.
-            Volume files pair up when they are named `<patient>.low.nrrd` and `<patient>.full.nrrd` (also with - or _).
+            Volume files pair up when their names or folders tell patient and dose, as `<patient>.low.nrrd` and
+            `<patient>.full.nrrd` do; see `dose_words`.
         progress: gets the fraction that is done; what it raises stops the scan, and the index keeps what was read.
         index: of headers that are known already; None: the one in the user's cache.
 
@@ -124,26 +128,43 @@ def scan(
     problems: list[Problem] = []
     left_out: Counter[str] = Counter()
     stamps = sorted(dict.fromkeys(_heard(_stamps(paths, problems, left_out), progress)))
-    volumes = [each for each in stamps if each.name.lower().endswith(READABLE)]
-    others = [each for each in stamps if not each.name.lower().endswith(READABLE)]
-    headers, damaged, read = [], [], 0
-    for _, found, fresh in index.headers(others, progress=progress):
+    headers: list[DicomHeader] = []
+    volumes: list[tuple[Path, VolumeFacts]] = []
+    damaged, read = [], 0
+    for stamp, found, fresh in index.headers(_worth_reading(stamps, left_out), progress=progress):
         read += fresh
         if found is None:
-            left_out["files that are not DICOM"] += 1
-        elif isinstance(found, DicomError):
+            index_of = stamp.name.upper() == _INDEX
+            left_out["indexes of other files (DICOMDIR)" if index_of else "files that are not DICOM"] += 1
+        elif isinstance(found, VolumeError):
             damaged.append(Problem.of(found))
-        elif why := why_left_out(found):
+        elif why := found.left_out if isinstance(found, VolumeFacts) else why_left_out(found):
             left_out[why] += 1
+        elif isinstance(found, VolumeFacts):
+            volumes.append((Path(stamp.path), found))
         else:
             headers.append(found)
-    series, unusual = series_of(headers)
-    pairs, unclear = pair_series([*_volume_series(volumes, problems), *series])
-    problems += [*_gathered([*damaged, *unusual]), *unclear]
+    common = common_folder(path.expanduser().absolute() for path in paths)
+    series, unusual = series_of(headers, common)
+    others, odd = volume_series(volumes, common)
+    pairs, unclear = pair_series([*others, *series])
+    problems += [*_gathered([*damaged, *unusual]), *odd, *unclear]
     if index.trouble:
         what = f"the index of known files cannot be kept ({index.trouble})"
         problems.append(Problem(str(index.file), what, "All is found without it, only slower the next time."))
     return Scan(tuple(paths), tuple(pairs), tuple(problems), dict(left_out), len(stamps), read)
+
+
+def _worth_reading(stamps: Iterable[FileStamp], left_out: Counter[str]) -> list[FileStamp]:
+    """All but volume files whose names tell that they are none to look at; those are counted."""
+    worth = []
+    for stamp in stamps:
+        why = why_passed_over(Path(stamp.path)) if stamp.name.lower().endswith(READABLE) else ""
+        if why:
+            left_out[why] += 1
+        else:
+            worth.append(stamp)
+    return worth
 
 
 def _heard(stamps: Iterator[FileStamp], progress: Progress) -> Iterator[FileStamp]:
@@ -162,6 +183,8 @@ def _stamps(paths: Iterable[Path], problems: list[Problem], left_out: Counter[st
             raise DataError("there is no such file or folder", where=path, hint="Check the path.")
         if is_database(path):
             yield from _database(path if path.is_dir() else path.parent, problems, left_out)
+        elif path.name.upper() == _INDEX and path.is_file():  # what it lists lies below its folder
+            yield from stamps_under(path.parent, problems)
         else:
             yield from stamps_under(path, problems)
 
@@ -177,30 +200,6 @@ def _database(folder: Path, problems: list[Problem], left_out: Counter[str]) -> 
     problems += database.problems
     left_out.update({f"{modality}, not CT": count for modality, count in database.others.items()})
     yield from database.files
-
-
-def _volume_series(stamps: Iterable[FileStamp], problems: list[Problem]) -> Iterator[CTSeries]:
-    """One series per volume file, except sequences: those are results."""
-    for stamp in stamps:
-        path = Path(stamp.path)
-        suffix = volume_suffix(path) or ""
-        if path.name.lower().endswith(f".seq{suffix}"):
-            continue
-        if not stamp.size:
-            problems.append(Problem(stamp.path, "the file is empty", "Copy or export it again."))
-            continue
-        stem = path.name[: -len(suffix)]
-        named = _NAMED.fullmatch(stem)
-        patient = named["patient"] if named else stem
-        description = f"{named['dose'].lower()} dose" if named else stem
-        patient = patient.split(".")[0]
-        try:
-            shape, spacing = volume_grid(path)
-        except VolumeError as error:
-            problems.append(Problem.of(error))
-            continue
-        anatomy = anatomy_of(patient, "", stem)
-        yield CTSeries(patient, "", description, (path,), anatomy=anatomy, shape=shape, spacing=spacing)
 
 
 def _gathered(problems: Iterable[Problem]) -> list[Problem]:

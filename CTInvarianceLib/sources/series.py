@@ -18,7 +18,7 @@ class CTSeries:
     """One CT series on disk.
 
     Attributes:
-        patient_id: PatientID; the StudyInstanceUID where there is none.
+        patient_id: of whom it is: PatientID without a dose that it names, or what stands in for it, see `identity`.
         series_uid: SeriesInstanceUID; empty for a volume file.
         description: SeriesDescription.
         files: in the order of the slices where headers are known.
@@ -28,6 +28,10 @@ class CTSeries:
         shape: slices, rows, columns; 0 where only reading it would tell.
         spacing: distance of neighbours along i (columns), j (rows) and k (slices), mm; 0 likewise.
         headers: of the files, in their order; empty for a volume file.
+        affine: of a volume file, rows of the 4x4 matrix, voxel to patient mm, LPS; else empty.
+        dose: "low", "full", "unclear" where texts contradict each other, or "" where nothing tells.
+        person: PatientName, see `Labels.person`; "" where it tells nothing.
+        known: whether it is certain of whom it is; otherwise patient_id is that of its study.
     """
 
     patient_id: str
@@ -40,6 +44,10 @@ class CTSeries:
     shape: tuple[int, int, int] = (0, 0, 0)
     spacing: tuple[float, float, float] = (0.0, 0.0, 0.0)
     headers: tuple[DicomHeader, ...] = field(default=(), repr=False, compare=False)
+    affine: tuple[tuple[float, ...], ...] = ()
+    dose: str = ""
+    person: str = ""
+    known: bool = True
 
     def read(self, *, progress: Progress = unheard) -> CTVolume:
         """The volume; `progress` gets the fraction of its slices that are read.

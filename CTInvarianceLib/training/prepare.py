@@ -13,7 +13,7 @@ from lightning_fabric import Fabric
 from .. import __version__
 from ..base import ModelsError, Reporter, part
 from ..config import DOMAINS, MANIFEST, Config, read_manifest, unrelated_file, write_manifest
-from ..data import Data, Patches, PatientSlices, Store, as_pairs, load_patients, needed, too_small
+from ..data import Data, LeftOut, Patches, PatientSlices, Store, as_pairs, load_patients, needed
 from ..models import save_tensors
 from ..sources import SeriesPair, Split, anatomies, split_patients
 from ..tensors import denormalize
@@ -27,14 +27,10 @@ def prepare(config: Config, data: Data, out: Path, report: Reporter, store: Stor
     """Read the data, split them, and write the manifest: from here on there is a run to resume."""
     progress = part(lambda fraction: report.progress("data", fraction), 0, _SCANNING_SHARE)
     pairs = as_pairs(data, progress=progress)
-    split = _split(pairs, config, out)
-    # Of test patients nothing is needed, nor is it converted.
-    used = [pair for pair in pairs if pair.patient_id not in split["test"]]
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         fabric = make_fabric(config)
-    patients = _load(used, config, store, report, fabric)
-    _check_sizes(patients, config)
+    split, patients = _split_and_load(pairs, config, out, store, report, fabric)
     training, kept = (
         Patches(
             [p for p in patients if p.patient_id in ids],
@@ -49,6 +45,34 @@ def prepare(config: Config, data: Data, out: Path, report: Reporter, store: Stor
     if fabric.is_global_zero and not (out / MANIFEST).exists():
         _begin(run, split)
     return run
+
+
+def _split_and_load(
+    pairs: Sequence[SeriesPair], config: Config, out: Path, store: Store, report: Reporter, fabric: Fabric
+) -> tuple[Split, list[PatientSlices]]:
+    """The split, and all slices that are not kept for a test: of those nothing is needed, nor is it converted.
+
+    Series that cannot be used are left out, aloud, and the split is made of the others.
+    """
+    if (out / MANIFEST).exists():  # what could not be used at first is not among the run's patients
+        known = {name for names in read_manifest(out)["patients"].values() for name in names}
+        others = [pair for pair in pairs if pair.patient_id not in known]
+        _, useless = _load(others, config, store, report, fabric) if others else ([], [])
+        pairs = _without(pairs, useless)
+    while True:
+        split = _split(pairs, config, out)
+        used = [pair for pair in pairs if pair.patient_id not in split["test"]]
+        patients, useless = _load(used, config, store, report, fabric)
+        if not useless:
+            return split, patients
+        pairs = _without(pairs, useless)
+        if not pairs:
+            raise useless[0].why
+
+
+def _without(pairs: Sequence[SeriesPair], useless: Sequence[LeftOut]) -> list[SeriesPair]:
+    gone = {id(each.pair) for each in useless}
+    return [pair for pair in pairs if id(pair) not in gone]
 
 
 def _split(pairs: Sequence[SeriesPair], config: Config, out: Path) -> Split:
@@ -68,22 +92,27 @@ def _split(pairs: Sequence[SeriesPair], config: Config, out: Path) -> Split:
 
 def _load(
     pairs: Sequence[SeriesPair], config: Config, store: Store, report: Reporter, fabric: Fabric
-) -> list[PatientSlices]:
-    """Slices out of the store; says before how much has to be converted."""
+) -> tuple[list[PatientSlices], list[LeftOut]]:
+    """Slices out of the store, and what cannot be used; says before how much has to be converted."""
     wanted = needed(pairs, config.data, store, seed=config.seed)
     if wanted.series:
         what = f"converting {wanted.series} series, {wanted.size / 1e6:.0f} MB, to {store.folder}"
         report.emit("log", message=what)
+    useless: list[LeftOut] = []
     patients = load_patients(
         pairs,
         config.data,
         seed=config.seed,
         store=store,
         device=str(fabric.device),
+        least=_largest_patch(config),
+        left_out=useless,
         progress=part(lambda fraction: report.progress("data", fraction), _SCANNING_SHARE, 1),
     )
     report.forget_speed()  # reading and simulating is nothing like training
-    return patients
+    for each in useless:
+        report.emit("log", message=str(each))
+    return patients, useless
 
 
 def _begin(run: Run, patients: Split) -> None:
@@ -93,15 +122,11 @@ def _begin(run: Run, patients: Split) -> None:
     write_manifest(run.folder, run.config, library=__version__, created=created, patients=patients)
 
 
-def _check_sizes(patients: Sequence[PatientSlices], config: Config) -> None:
+def _largest_patch(config: Config) -> int:
     sizes = [config.embedding.patch_size, *(d.patch_size for d in config.denoisers.values())]
     if config.embedding.kind == "complete":
         sizes.append(config.flow.patch_size)
-    size = max(sizes)
-    for patient in patients:
-        _, rows, columns = patient.full_dose.shape
-        if min(rows, columns) < size:
-            raise too_small(patient.patient_id, (rows, columns), size)
+    return max(sizes)
 
 
 def _save_unrelated(run: Run) -> None:

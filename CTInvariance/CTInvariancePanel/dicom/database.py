@@ -20,7 +20,7 @@ from CTInvarianceLib.config import DataConfig
 from CTInvarianceLib.sources import CTSeries, SeriesPair, anatomies, anatomy_of, pair_series, split_patients
 
 from ..steps import runAll
-from .fields import numberOf, readPatient, textOf
+from .fields import labelsOf, numberOf, readPatient, textOf
 from .tree import PatientRow, SeriesRow, StudyRow, matches, search
 
 __all__ = [
@@ -54,7 +54,7 @@ def readInSteps(db: Any) -> Generator[None, None, tuple[PatientRow, ...]]:
         for series, other in ((pair.low_dose, pair.full_dose), (pair.full_dose, pair.low_dose))
     }
     return tuple(
-        _withPartners(patient, partners, unclear.get(f"patient {patient.id}", ""))
+        _withPartners(patient, partners, _note(patient, unclear))
         for patient in sorted(patients, key=lambda each: (each.name.casefold(), each.id))
     )
 
@@ -168,8 +168,26 @@ def _usable(patients: Iterable[PatientRow], db: Any = None) -> Iterator[CTSeries
             for row in study.series:
                 if row.usable:
                     files = () if db is None else map(Path, db.filesForSeries(row.uid))
-                    anatomy = anatomy_of(patient.id, row.bodyPart, study.description, row.description)
-                    yield CTSeries(patient.id, row.uid, row.description, tuple(files), study.uid, anatomy)
+                    labels = labelsOf(patient, study, row)
+                    anatomy = anatomy_of(labels.patient, row.bodyPart, study.description, row.description)
+                    yield CTSeries(
+                        labels.owner,
+                        row.uid,
+                        row.description,
+                        tuple(files),
+                        study.uid,
+                        anatomy,
+                        labels.kernel,
+                        dose=labels.dose,
+                        person=labels.person,
+                        known=bool(labels.patient),
+                    )
+
+
+def _note(patient: PatientRow, unclear: dict[str, str]) -> str:
+    """What is unclear about a row of the database, which may be a part of a patient, or several."""
+    owners = dict.fromkeys(f"patient {series.patient_id}" for series in _usable([patient]))
+    return next((unclear[owner] for owner in owners if owner in unclear), "")
 
 
 def _withPartners(patient: PatientRow, partners: dict[str, str], note: str) -> PatientRow:

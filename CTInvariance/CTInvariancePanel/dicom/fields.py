@@ -1,7 +1,7 @@
 """Rows from Slicer's DICOM database, whose fields may be NULL, empty or odd.
 
 A patient without PatientID has its study's UID there, put in by Slicer at import, as in CTInvarianceLib.sources.
-Tags of files are slow to get, so that a series costs one at most, and two where something is suspicious.
+Tags of files are slow to get, so that a series costs one at most, and three where something is suspicious.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
-from CTInvarianceLib.dicom import CT_IMAGE_STORAGE
-from CTInvarianceLib.sources import dose_of, is_projections
+from CTInvarianceLib.dicom import CT_IMAGE_STORAGE, kind_of_image
+from CTInvarianceLib.sources import Labels, is_projections
 
 from .tree import PatientRow, SeriesRow, StudyRow
 
-_SOP_CLASS, _IMAGE_TYPE = "0008,0016", "0008,0008"
+_SOP_CLASS, _IMAGE_TYPE, _ORIENTATION = "0008,0016", "0008,0008", "0020,0037"
 
 
 def readPatient(db: Any, key: str) -> Generator[None, None, PatientRow]:
@@ -35,7 +35,21 @@ def readPatient(db: Any, key: str) -> Generator[None, None, PatientRow]:
     identity = textOf(db.fieldForPatient("PatientID", key))
     # As in CTInvarianceLib.sources: patients without an id must not fall together.
     identity = identity or next((study.uid for study in studies), key)
-    return PatientRow(key, _personName(db.nameForPatient(key)) or identity, identity, tuple(studies))
+    patient = PatientRow(key, _personName(db.nameForPatient(key)) or identity, identity, tuple(studies))
+    return replace(patient, studies=tuple(_withDoses(patient, study) for study in studies))
+
+
+def labelsOf(patient: PatientRow, study: StudyRow, row: SeriesRow) -> Labels:
+    """What tells of whom a series is, and at which dose: the rule is the library's."""
+    return Labels(patient.id, patient.name, study.uid, study.description, row.description)
+
+
+def _withDoses(patient: PatientRow, study: StudyRow) -> StudyRow:
+    def of(row: SeriesRow) -> SeriesRow:
+        dose = labelsOf(patient, study, row).dose if row.usable else ""
+        return replace(row, dose=dose if dose in ("low", "full") else "")
+
+    return replace(study, series=tuple(map(of, study.series)))
 
 
 def _series(db: Any, uid: str) -> SeriesRow:
@@ -49,8 +63,7 @@ def _series(db: Any, uid: str) -> SeriesRow:
         filesMissing=bool(files) and not Path(files[0]).is_file(),
         bodyPart=textOf(db.fieldForSeries("BodyPartExamined", uid)).upper(),
     )
-    row = replace(row, reason=_reason(db, row, files))
-    return replace(row, dose=dose_of(row.description)) if row.usable else row
+    return replace(row, reason=_reason(db, row, files))
 
 
 def _reason(db: Any, row: SeriesRow, files: tuple[str, ...]) -> str:
@@ -78,6 +91,8 @@ def _kindOfImage(db: Any, files: tuple[str, ...]) -> str:
         return _("Multi-frame CT, which cannot be used yet")
     if sopClass not in ("", CT_IMAGE_STORAGE):
         return _("Not CT images (secondary capture, dose report or the like)")
+    if other := kind_of_image(kind, _numbersOf(db.fileValue(files[0], _ORIENTATION))):
+        return _("No axial slices ({})").format(other)
     return ""
 
 
@@ -92,6 +107,14 @@ def numberOf(value: object) -> float:
         return float(textOf(value) or 0)
     except ValueError:
         return 0.0
+
+
+def _numbersOf(value: object) -> tuple[float, ...]:
+    """The numbers of a field with several; () where one is none."""
+    try:
+        return tuple(map(float, textOf(value).split("\\")))
+    except ValueError:
+        return ()
 
 
 def _date(value: object) -> str:

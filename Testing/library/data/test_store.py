@@ -16,11 +16,11 @@ import pytest
 from dicom_files import write_series
 
 from CTInvarianceLib import read_volume
-from CTInvarianceLib.base import DataError, DicomError
+from CTInvarianceLib.base import DataError, DicomError, VolumeError
 from CTInvarianceLib.config import DataConfig
 from CTInvarianceLib.data import Store, load_patients, needed
 from CTInvarianceLib.data.store import own_seed
-from CTInvarianceLib.sources import CTSeries, find_pairs
+from CTInvarianceLib.sources import CTSeries, SeriesPair, find_pairs
 
 HU = np.random.default_rng(0).integers(-1000, 2000, (5, 24, 32), dtype=np.int16)
 TAGS = {"PixelSpacing": [0.75, 0.75], "ConvolutionKernel": "B30f", "BodyPartExamined": "CHEST"}
@@ -226,8 +226,9 @@ def test_a_pair_on_different_grids_is_refused(tmp_path):
 
     write_volume(CTVolume(HU, np.diag([1.0, 1, 3, 1])), tmp_path / "a.full.nrrd")
     write_volume(CTVolume(HU, np.diag([1.0, 1.01, 3, 1])), tmp_path / "a.low.nrrd")
-    with pytest.raises(DataError, match=r"do not match.*a\.low\.nrrd"):
-        load_patients(find_pairs(tmp_path), DataConfig(), seed=0, store=Store(tmp_path / "store"))
+    low, full = (CTSeries("a", "", dose, (tmp_path / f"a.{dose}.nrrd",)) for dose in ("low", "full"))
+    with pytest.raises(VolumeError, match=r"do not match.*a\.low\.nrrd"):
+        load_patients([SeriesPair(low, full, "a")], DataConfig(), seed=0, store=Store(tmp_path / "store"))
 
 
 def test_random_slices_come_at_the_speed_of_memory(tmp_path):

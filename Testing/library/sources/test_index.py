@@ -26,8 +26,8 @@ HU = np.zeros((3, 4, 5), np.int16)
 def tree(tmp_path: Path) -> Path:
     """A pair, another series, and two files that are none."""
     folder = tmp_path / "tree"
-    for name, uid in (("Low Dose Images", "1.1"), ("Full Dose Images", "1.2"), ("other", "1.3")):
-        write_series(folder / uid, HU, SeriesDescription=name, SeriesInstanceUID=uid)
+    for name, uid, z in (("Low Dose Images", "1.1", 0), ("Full Dose Images", "1.2", 0), ("other", "1.3", 90)):
+        write_series(folder / uid, HU, origin=(0, 0, z), SeriesDescription=name, SeriesInstanceUID=uid)
     (folder / "notes.txt").write_text("not DICOM")
     (folder / "cut.dcm").write_bytes(b"cut")
     return folder
@@ -85,7 +85,7 @@ def test_a_second_scan_opens_no_file_for_the_operating_system_either(tree, index
 
 def test_changed_new_and_deleted_files_are_noticed(tree, index):
     scan(tree, index=index)
-    write_series(tree / "1.4", HU[:2], SeriesInstanceUID="1.4", SeriesDescription="new")
+    write_series(tree / "1.4", HU[:2], origin=(0, 0, 60), SeriesInstanceUID="1.4", SeriesDescription="new")
     (tree / "1.3" / "000.dcm").unlink()
     write_series(tree / "1.2", HU[:1], SeriesInstanceUID="1.2", SeriesDescription="Changed Full Dose Images")
     found = scan(tree, index=index)
@@ -204,9 +204,8 @@ def test_rows_that_somebody_has_changed_are_read_again(tree, index, text):
 
 def test_two_processes_scan_at_once(tmp_path, index):
     for number in range(4):
-        write_series(
-            tmp_path / "tree" / str(number), np.zeros((40, 2, 2), np.int16), SeriesInstanceUID=f"1.{number}"
-        )
+        folder, origin = tmp_path / "tree" / str(number), (number, 0, 0)
+        write_series(folder, np.zeros((40, 2, 2), np.int16), origin=origin, SeriesInstanceUID=f"1.{number}")
     code = (
         "from pathlib import Path; from CTInvarianceLib.sources import HeaderIndex\n"
         "from CTInvarianceLib.sources import scan\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 
 import numpy as np
@@ -122,7 +123,10 @@ def test_patients_without_id_stay_apart(tmp_path):
     write(tmp_path / "a", "", "low dose", "1.1", StudyInstanceUID="8.1")
     write(tmp_path / "b", "", "full dose", "1.2", StudyInstanceUID="8.1")
     write(tmp_path / "c", "", "full dose", "1.3", StudyInstanceUID="8.2")
-    assert summary(find_pairs(tmp_path)) == [("8.1", "1.1", "1.2"), ("8.2", None, "1.3")]
+    with pytest.warns(
+        PairingWarning, match=r"patients 8\.1, 8\.2: nothing tells who they are; each of 2 studies"
+    ):
+        assert summary(find_pairs(tmp_path)) == [("8.1", "1.1", "1.2"), ("8.2", None, "1.3")]
 
 
 def test_one_file_and_damaged_files(tmp_path):
@@ -161,7 +165,7 @@ def test_names_of_volume_files_pair(tmp_path, suffix, mark):
     assert summary(pairs) == [
         ("a", f"a{mark}low{suffix}", f"a{mark}Full{suffix}"),
         ("b", f"b{mark}low{suffix}", f"b{mark}Full{suffix}"),
-        ("c", None, f"c.v1{suffix}"),
+        ("c.v1", None, f"c.v1{suffix}"),
     ]
     low, full = read_pair(pairs[0])
     assert np.array_equal(low.hu + 1, full.hu)
@@ -186,15 +190,23 @@ def test_an_unpaired_series_has_no_low_dose(tmp_path):
 @pytest.mark.parametrize(
     ("other", "words"),
     [
-        (volume(HU[:2]), r"\(2, 4, 5\) and \(3, 4, 5\) voxels"),
+        (volume(HU[:2]), "(2, 4, 5) and (3, 4, 5) voxels"),
         (volume(x=2e-3), "voxels up to 0.002 mm apart"),
     ],
 )
 def test_volumes_that_do_not_match_are_both_named(tmp_path, other, words):
-    write_volume(volume(), tmp_path / "a.full.nrrd")
-    write_volume(other, tmp_path / "a.low.nrrd")
-    with pytest.raises(DataError, match=rf"{words}.*a\.low\.nrrd and .*a\.full\.nrrd"):
-        read_pair(find_pairs(tmp_path)[0])
+    """By the scan, which uses neither, and by whoever reads them as a pair all the same."""
+    paths = [tmp_path / "a.low.nrrd", tmp_path / "a.full.nrrd"]
+    write_volume(other, paths[0])
+    write_volume(volume(), paths[1])
+    with (
+        pytest.warns(PairingWarning, match=r"patient a: .*do not match.*\(a\.low\.nrrd, a\.full\.nrrd\)"),
+        pytest.raises(DataError, match="no CT series"),
+    ):
+        find_pairs(tmp_path)
+    low, full = (CTSeries("a", "", "", (path,)) for path in paths)
+    with pytest.raises(DataError, match=rf"{re.escape(words)}.*a\.low\.nrrd and .*a\.full\.nrrd"):
+        read_pair(SeriesPair(low, full, "a"))
 
 
 def test_a_thousandth_of_a_millimetre_is_no_difference(tmp_path):
