@@ -16,7 +16,7 @@ from CTInvarianceLib.base import VolumeError
 from CTInvarianceLib.config import DEFAULT_TOLERANCE, Question, read_manifest, trained_patch_size
 from CTInvarianceLib.sources import SeriesPair
 
-from .dicom import database
+from .dicom import database, partners
 from .jobs import PATIENCE, Job, Jobs
 from .nodes import Patch, SampleNodes, samples, volumes
 from .sampling import Sampling
@@ -116,9 +116,14 @@ class Logic:
             out = self.jobs.scratch.new(".npy")
             return {"volume": str(path), "affine": affine, "dose": dose, "seed": seed, "out": str(out)}
 
-        return self._start(
-            _("Simulating low dose"), "simulate", prepare, self._volume(volumeNode, name, facts), wait=wait
-        )
+        make = self._volume(volumeNode, name, facts)
+
+        def finish(event: dict[str, Any]) -> Steps:
+            low = yield from make(event)
+            partners.remember(low, volumeNode)
+            return low
+
+        return self._start(_("Simulating low dose"), "simulate", prepare, finish, wait=wait)
 
     def denoise(
         self, volumeNode: Any, denoiser: str, models: str | Path | None = None, *, wait: bool = True

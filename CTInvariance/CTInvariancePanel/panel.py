@@ -71,9 +71,18 @@ class Panel:
         sentence = text[:1].upper() + text[1:]
         self._tell(sentence, "background: #f8d7da; color: #5c1a21; padding: 6px; border-radius: 3px;")
 
-    def useVolume(self, node: Any) -> None:
-        """Make a volume the one that is explored, and show it."""
-        self.parameters.inputVolume = node
+    def useVolume(self, node: Any, fullDose: Any = None) -> None:
+        """Make a volume the one that is explored, and show it.
+
+        Args:
+            node: the volume.
+            fullDose: its partner; None: there is none, but what was chosen for this volume before stays.
+        """
+        p = self.parameters
+        with slicer.util.NodeModify(p.parameterNode):
+            if fullDose is not None or node is not p.inputVolume:
+                p.fullDoseVolume = fullDose
+            p.inputVolume = node
         slicer.util.setSliceViewerLayers(background=node, fit=True)
 
     def _tell(self, text: str, style: str) -> None:

@@ -65,8 +65,7 @@ def use(bench, widget, layer: str) -> None:
     for node in (low, full):
         node.GetScalarVolumeDisplayNode().SetAutoWindowLevel(False)
         node.GetScalarVolumeDisplayNode().SetWindowLevel(500, 0)
-    explore.parameters.fullDoseVolume = full
-    widget.panel.useVolume(low)
+    widget.panel.useVolume(low, full)
     explore.ui.denoiserBox.setCurrentIndex(explore.ui.denoiserBox.findData("yang"))
     bench.wait(lambda: explore.description is not None, what="the models")
     explore.ui.layerSlider.setValue(explore.layersOf["yang"].index(layer))

@@ -362,6 +362,7 @@ class ExploreSection(Section):
         job, ui = self.job, self.ui
         ui.progressArea.setVisible(job is not None)
         ui.progressLabel.setVisible(job is not None)
+        self.panel.data.setWorking(job is not None)
         if job is not None:
             ui.progressBar.setValue(round(1000 * job.progress))
             stage = job.stage or _("starting")

@@ -21,6 +21,7 @@ class Panel(Protocol):
         logic: does the work.
         parameters: what the panel is set to.
         resources: the extension's Resources folder.
+        data: section that lists series and volumes.
         setup: section that knows whether everything is installed.
         explore: section that follows jobs.
         results: section that lists the samples.
@@ -30,6 +31,7 @@ class Panel(Protocol):
     parameters: Any
     resources: Path
     setup: Any
+    data: Any
     explore: Any
     results: Any
 
@@ -39,8 +41,8 @@ class Panel(Protocol):
     def showError(self, text: str) -> None:
         """Tell what went wrong."""
 
-    def useVolume(self, node: Any) -> None:
-        """Make a volume the one that is explored, and show it."""
+    def useVolume(self, node: Any, fullDose: Any = None) -> None:
+        """Make a volume the one that is explored, and show it; its partner with it, where there is one."""
 
 
 class Section:
