@@ -108,7 +108,7 @@ class Logic:
                 hint=_("Choose more than 0 and at most 1."),
             )
         facts = {"program": _PROGRAM, "kind": "low dose", "dose": dose, "seed": seed}
-        name = _("{} · {:.0%} dose").format(volumeNode.GetName(), dose)
+        name = _("{:.0%} dose · {}").format(dose, volumeNode.GetName())
 
         def prepare() -> Steps:
             path = yield from self.jobs.scratch.write(volumes.slicesHU(volumeNode))
@@ -145,7 +145,7 @@ class Logic:
             "modelsFolder": str(folder),
             "denoiser": denoiser,
         }
-        name = _("{} · {} denoised").format(volumeNode.GetName(), denoiser)
+        name = _("{} denoised · {}").format(denoiser, volumeNode.GetName())
 
         def prepare() -> Steps:
             path = yield from self.jobs.scratch.write(volumes.slicesHU(volumeNode))

@@ -212,7 +212,7 @@ def test_denoising_from_the_panel(panel):
     bench, widget = panel
     section = explore(bench, widget, add_volume(name="Thorax"))
     job = press(bench, section, section.ui.denoiseButton)
-    assert job.result.GetName() == "Thorax · yang denoised"
+    assert job.result.GetName() == "yang denoised · Thorax"
     assert slicer.util.arrayFromVolume(job.result).shape == (3, SIZE, SIZE)
     assert "ready" in widget.panel.message.text
 
