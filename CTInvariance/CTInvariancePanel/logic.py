@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import qt
 import slicer
 from slicer.i18n import tr as _
 
@@ -241,7 +240,6 @@ class Logic:
         Example: `logic.showCompareView(logic.results()[-1])`
         """
         layout.showCompare(slicer.app.layoutManager().layoutLogic().GetLayoutNode(), result)
-        qt.QTimer.singleShot(0, lambda: _fit(result))  # the views have their sizes only then
 
     def startTraining(
         self, config: str | dict[str, Any], pairs: Sequence[SeriesPair], outputFolder: str | Path
@@ -339,8 +337,3 @@ class Logic:
         folder = modelsets.resolve(models, self._shipped)
         modelsets.require(folder, denoiser, layer)
         return folder
-
-
-def _fit(result: SampleNodes) -> None:
-    if result.sample.GetScene() is not None:
-        layout.fitCompare(result)

@@ -12,7 +12,7 @@ import vtk
 from ..nodes import Patch
 
 _GROUP = 26  # views of one group are linked with each other, and with no others
-_MARGIN = 1.1  # of the patch's sides
+_ROOM_PX = 440  # a bar as wide as this holds a whole name beside its buttons, slider and offset
 _PRESETS = ("Axial", "Coronal", "Sagittal")
 
 
@@ -22,12 +22,14 @@ class View:
 
     Attributes:
         tag: by which the layout and the scene know it.
-        label: what its bar says.
+        letters: what its bar says: of three columns, Slicer leaves room for two letters.
+        name: what it is called where there is room.
         colour: of its bar.
     """
 
     tag: str
-    label: str
+    letters: str
+    name: str
     colour: str
 
     @property
@@ -35,7 +37,7 @@ class View:
         """For the description of a layout."""
         properties = {
             "orientation": "Axial",
-            "viewlabel": self.label,
+            "viewlabel": self.letters,
             "viewcolor": self.colour,
             "viewgroup": _GROUP,
         }
@@ -79,15 +81,20 @@ def faceSlice(sliceNode: Any, volumeNode: Any) -> None:
     sliceNode.UpdateMatrices()
 
 
-def fitTo(sliceNode: Any, volumeNode: Any) -> None:
-    """Zoom so that a volume fills the view, with a little around it."""
+def nameView(sliceNode: Any, view: View) -> None:
+    """Call a view by its whole name wherever there is room; the bar may be too narrow."""
+    sliceNode.SetName(view.name)
+    manager = slicer.app.layoutManager()
+    widget = manager.sliceWidget(view.tag) if manager is not None else None
+    width = widget.width if widget is not None else sliceNode.GetDimensions()[0]
+    sliceNode.SetLayoutLabel(view.name if width >= _ROOM_PX else view.letters)
+
+
+def sizeInView(sliceNode: Any, volumeNode: Any) -> np.ndarray:
+    """Width and height of a volume's middle slice as a view looks at it, mm."""
     toRAS = slicer.util.arrayFromVTKMatrix(sliceNode.GetSliceToRAS())
     inView = (_middleSlice(volumeNode) - toRAS[:3, 3]) @ toRAS[:3, :2]
-    width, height, _ = sliceNode.GetDimensions()
-    across, upward = np.ptp(inView, axis=0)
-    mmPerPixel = _MARGIN * max(across / max(1, width), upward / max(1, height))
-    sliceNode.SetFieldOfView(mmPerPixel * width, mmPerPixel * height, sliceNode.GetFieldOfView()[2])
-    sliceNode.SetXYZOrigin(0, 0, 0)
+    return np.ptp(inView, axis=0)
 
 
 def _middleSlice(volumeNode: Any) -> np.ndarray:
