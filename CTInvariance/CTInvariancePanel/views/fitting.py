@@ -9,7 +9,7 @@ import numpy as np
 import vtk
 
 from .legend import bandOf
-from .sliceviews import sizeInView
+from .sliceviews import moveView, placeInView
 
 _MARGIN = 1.1  # of the volume's width and height
 
@@ -52,7 +52,8 @@ class FittedViews:
             if not self._isFitted(node):
                 depth = node.GetFieldOfView()[2]
                 node.SetFieldOfView(self._mmPerPixel * width, self._mmPerPixel * height, depth)
-                node.SetXYZOrigin(0, self._lowered, 0)
+                right, up = placeInView(node, self._volume)[0]
+                moveView(node, right, up + self._lowered)
         self._fitted()
         self._fitting = False
 
@@ -69,18 +70,21 @@ class FittedViews:
 
     def _needed(self, sliceNode: Any, size: tuple[int, int]) -> float:
         """Millimetres per pixel at which the volume fills a view."""
-        (across, upward), (width, height) = sizeInView(sliceNode, self._volume), size
+        (across, upward), (width, height) = placeInView(sliceNode, self._volume)[1], size
         return max(
             _MARGIN * across / width, _MARGIN * upward / height, upward / (0.98 * height - bandOf(height))
         )
 
     def _lowering(self, sliceNode: Any, size: tuple[int, int]) -> float:
         """Millimetres by which the volume must lie below the middle of a view, so that the margin is free."""
-        upward, height = sizeInView(sliceNode, self._volume)[1], size[1]
+        upward, height = placeInView(sliceNode, self._volume)[1][1], size[1]
         return max(0.0, self._mmPerPixel * bandOf(height) - (self._mmPerPixel * height - upward) / 2)
 
     def _isFitted(self, node: Any) -> bool:
-        wanted = [self._mmPerPixel * side for side in node.GetDimensions()[:2]]
-        return np.allclose(node.GetFieldOfView()[:2], wanted, rtol=1e-6, atol=0) and np.allclose(
-            node.GetXYZOrigin()[:2], (0, self._lowered), atol=1e-6
+        field = [self._mmPerPixel * side for side in node.GetDimensions()[:2]]
+        middle, _size = placeInView(node, self._volume)
+        return (
+            np.allclose(node.GetFieldOfView()[:2], field, rtol=1e-6, atol=0)
+            and np.allclose(middle, (0, -self._lowered), atol=1e-3)
+            and not any(node.GetXYZOrigin()[:2])
         )

@@ -90,11 +90,20 @@ def nameView(sliceNode: Any, view: View) -> None:
     sliceNode.SetLayoutLabel(view.name if width >= _ROOM_PX else view.letters)
 
 
-def sizeInView(sliceNode: Any, volumeNode: Any) -> np.ndarray:
-    """Width and height of a volume's middle slice as a view looks at it, mm."""
+def placeInView(sliceNode: Any, volumeNode: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Middle of a volume, from the middle of a view, and width and height of its middle slice there; mm."""
     toRAS = slicer.util.arrayFromVTKMatrix(sliceNode.GetSliceToRAS())
     inView = (_middleSlice(volumeNode) - toRAS[:3, 3]) @ toRAS[:3, :2]
-    return np.ptp(inView, axis=0)
+    return inView.mean(axis=0), np.ptp(inView, axis=0)
+
+
+def moveView(sliceNode: Any, right: float, up: float) -> None:
+    """Let a view look at a place so many mm further to its right and up, on the same slice."""
+    toRAS = slicer.util.arrayFromVTKMatrix(sliceNode.GetSliceToRAS())
+    toRAS[:3, 3] += toRAS[:3, :2] @ (right, up)
+    slicer.util.updateVTKMatrixFromArray(sliceNode.GetSliceToRAS(), toRAS)
+    sliceNode.SetXYZOrigin(0, 0, 0)
+    sliceNode.UpdateMatrices()
 
 
 def _middleSlice(volumeNode: Any) -> np.ndarray:

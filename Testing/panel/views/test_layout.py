@@ -223,13 +223,32 @@ def test_one_zoom_for_all_whatever_sizes_come_later(compared, size):
     assert 0.45 < filled.max() <= 1
 
 
-def test_who_zooms_is_left_alone(compared):
+@pytest.mark.parametrize("by", ["zoomed", "moved"])
+def test_who_zooms_or_moves_is_left_alone(compared, by):
     _, scene = compared
     (view,) = views(scene, ("sample",))
     resize(ROLES, (338, 393))
-    view.SetFieldOfView(5, 5 * 393 / 338, 1)
-    resize(("sample",), (500, 400))
-    assert zooms(scene, ("sample",)).max() < 0.5 * zooms(scene, ("mean",)).max()
+    {
+        "zoomed": lambda: view.SetFieldOfView(5, 5 * 393 / 338, 1),
+        "moved": lambda: view.SetXYZOrigin(4, 3, 0),
+    }[by]()
+    before = view.GetFieldOfView(), view.GetXYZOrigin(), zooms(scene, ("mean",))
+    resize(("std",), (200, 200))
+    assert (view.GetFieldOfView(), view.GetXYZOrigin()) == before[:2]
+    np.testing.assert_array_equal(zooms(scene, ("mean",)), before[2])
+
+
+def test_scrolling_through_slices_is_no_zooming(compared):
+    _, scene = compared
+    resize(ROLES, (338, 393))
+    offsets = []
+    for view in views(scene, ROLES):
+        view.SetSliceOffset(view.GetSliceOffset() + 6)
+        offsets.append(view.GetSliceOffset())
+    resize(ROLES, (500, 500))
+    np.testing.assert_allclose(zooms(scene, ROLES), zooms(scene, ROLES)[0], rtol=1e-6)
+    assert zooms(scene, ROLES)[0] == pytest.approx(1.1 * 20 / 500)
+    assert [view.GetSliceOffset() for view in views(scene, ROLES)] == pytest.approx(offsets)
 
 
 def test_a_view_that_fills_the_window_is_filled(compared):
@@ -288,7 +307,10 @@ def test_the_legend_keeps_to_the_margin_of_its_view(compared, size):
     assert legend.GetViewNodeIDs() == (view.GetID(),)
     assert legend.GetOrientation() == legend.Horizontal
     height = legend.GetSize()[0] * size[1]
-    field, lowered = view.GetFieldOfView()[1], view.GetXYZOrigin()[1]
+    toRAS = slicer.util.arrayFromVTKMatrix(view.GetSliceToRAS())
+    spread = slicer.util.getNode("Std · yang layer 4 · head")
+    middle = Patch.wholeSlice(spread, 0).corners(spread).mean(axis=0)
+    field, lowered = view.GetFieldOfView()[1], (toRAS[:3, 3] - middle) @ toRAS[:3, 1]
     above, below = (
         (field - 16) / 2 + side * lowered for side in (1, -1)
     )  # free, mm; the image is 16 mm high
