@@ -32,6 +32,7 @@ class Panel:
         self.message.setToolTip(_("What happened last"))
         self.message.setWordWrap(True)
         self.message.setTextInteractionFlags(qt.Qt.TextSelectableByMouse)
+        self.message.setMinimumWidth(1)  # a name may be one long word
         self.message.setVisible(False)
         layout.addWidget(self.message)
         self.setup = SetupSection(self)

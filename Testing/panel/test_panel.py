@@ -33,6 +33,78 @@ def test_every_widget_says_what_it_is_for_and_fits(panel):
     assert not unreachable, [each.objectName for each in unreachable]
 
 
+@pytest.fixture
+def in_font():
+    """Sets the application's font, and the former one in the end."""
+    import qt
+
+    application = qt.QApplication.instance()
+    before = application.font()
+
+    def set_font(family, points):
+        application.setFont(qt.QFont(family, points))
+        application.processEvents()
+
+    yield set_font
+    application.setFont(before)
+
+
+LONG = "3:_" + 12 * "CE,Axial,3.0,,WITH_"
+FONTS = [
+    ("DejaVu Sans", 8),
+    ("DejaVu Sans", 16),
+    ("DejaVu Serif", 13),
+    ("DejaVu Sans Mono", 13),
+    ("Liberation Sans", 11),
+]
+
+
+@pytest.mark.parametrize(("family", "points"), FONTS)
+def test_400_pixels_do_whatever_fonts_and_names_there_are(panel, in_font, family, points):
+    bench, widget = panel
+    explore(bench, widget, volume=add_volume(name=LONG))
+    widget.panel.showError(f"{LONG} is no CT scan.")
+    widget.panel.explore.ui.progressLabel.setText(LONG)
+    widget.panel.explore.ui.placeLabel.setText(LONG)
+    widget.panel.data.ui.dataLabel.setText(LONG)
+    hidden = widget.panel.explore.ui.progressArea, widget.panel.explore.ui.progressLabel
+    folded = [each for each in widget.panel.sections if each.button.collapsed]
+    for each in folded:
+        each.button.collapsed = False
+    for each in hidden:
+        each.setVisible(True)
+    in_font(family, points)
+    needed = widget.parent.minimumSizeHint().width()
+    for each in folded:
+        each.button.collapsed = True
+    for each in hidden:
+        each.setVisible(False)
+    assert needed <= 400
+
+
+@pytest.mark.parametrize("points", [9, 10, 11])
+def test_at_400_pixels_no_text_is_cut(panel, in_font, points):
+    """Slicer's font on Linux is DejaVu Sans of 9 to 10 points; other systems have narrower ones."""
+    from PySide6.QtWidgets import QAbstractSpinBox, QLabel, QPushButton
+
+    bench, widget = panel
+    explore(bench, widget)
+    in_font("DejaVu Sans", points)
+    before = widget.parent.size
+    widget.parent.resize(400, 1400)
+    bench.application.processEvents()
+    shown = [each for each in qt_names.people_see(widget.parent) if each.isVisible()]
+    texts = [each for each in shown if isinstance(each, (QPushButton, QAbstractSpinBox, QLabel))]
+    cut = [
+        (each.objectName, each.width, each.sizeHint().width())
+        for each in texts
+        if not getattr(each, "wordWrap", False) and each.width < each.sizeHint().width()
+    ]
+    widget.parent.resize(before)
+    assert len(texts) > 15
+    assert not cut
+
+
 def test_the_layer_is_described(panel):
     bench, widget = panel
     section = explore(bench, widget)
