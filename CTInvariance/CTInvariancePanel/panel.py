@@ -10,7 +10,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from .sections import DataSection, ExploreSection, LogSection, ResultsSection, SetupSection
-from .views import registerLayouts
+from .views import registerLayouts, showVolume
 
 
 class Panel:
@@ -84,7 +84,7 @@ class Panel:
             if fullDose is not None or node is not p.inputVolume:
                 p.fullDoseVolume = fullDose
             p.inputVolume = node
-        slicer.util.setSliceViewerLayers(background=node, fit=True)
+        showVolume(node)
 
     def _tell(self, text: str, style: str) -> None:
         self.message.setStyleSheet(style)

@@ -18,7 +18,7 @@ from .. import words
 from ..jobs import DONE, FAILED, timeLeft
 from ..nodes import Patch, factsOf, volumes
 from ..setup import modelsets
-from ..views import PatchROI, layout
+from ..views import PatchROI, layout, showVolume
 from .section import Section
 
 _DOMAINS = (("low", _("low dose")), ("full", _("full dose")))
@@ -289,7 +289,7 @@ class ExploreSection(Section):
         """Denoise the whole volume."""
         p = self.parameters
         job = self.logic.denoise(p.inputVolume, p.denoiser, models=p.models, wait=False)
-        self.follow(job, lambda node: slicer.util.setSliceViewerLayers(background=node))
+        self.follow(job, showVolume)
 
     def sample(self) -> None:
         """Sample at the patch."""

@@ -7,7 +7,7 @@ from typing import Any
 import slicer
 from slicer.i18n import tr as _
 
-from ..nodes import SampleNodes, nodesOf
+from ..nodes import SampleNodes, nodesOf, sameGrid
 from .fitting import FittedViews
 from .legend import addLegend, placeLegend
 from .sliceviews import View, compositeOf, faceSlice, nameView, sliceNodeOf
@@ -86,6 +86,27 @@ def leaveCompare(layoutNode: Any = None) -> None:
     _release()
     if isComparing(layoutNode):
         layoutNode.SetViewArrangement(int(layoutNode.GetAttribute(_BEFORE) or _FOUR_UP))
+
+
+def showVolume(node: Any) -> None:
+    """Show a volume in the slice views of the layout from before; ours keep what they compare.
+
+    Zoom and slice stay where a volume on the same grid was shown, as when a low-dose copy of it arrives.
+    """
+    leaveCompare()
+    with slicer.util.RenderBlocker():
+        for logic in _otherLogics():
+            before = logic.GetBackgroundLayer().GetVolumeNode()
+            logic.GetSliceCompositeNode().SetBackgroundVolumeID(node.GetID())
+            if before is None or not sameGrid(before, node):
+                logic.FitSliceToBackground()
+
+
+def _otherLogics() -> list[Any]:
+    ours = {view.tag for view in VIEWS.values()}
+    logics = slicer.app.layoutManager().mrmlSliceLogics()
+    found = [logics.GetItemAsObject(index) for index in range(logics.GetNumberOfItems())]
+    return [logic for logic in found if logic.GetSliceNode().GetLayoutName() not in ours]
 
 
 def isComparing(layoutNode: Any = None) -> bool:

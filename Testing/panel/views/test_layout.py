@@ -319,3 +319,26 @@ def test_the_legend_keeps_to_the_margin_of_its_view(compared, size):
     assert below >= -1e-9
     assert legend.GetSize()[1] <= 1
     assert "HU" in legend.GetLabelFormat()
+
+
+def test_a_volume_is_shown_in_the_views_of_others(compared):
+    own, scene = compared
+    before = {role: node.GetBackgroundVolumeID() for role, node in composites(scene, ROLES).items()}
+    volume = mrml.volume(scene, name="chest")
+    layout.showVolume(volume)
+    assert not layout.isComparing(own)
+    assert before == {role: node.GetBackgroundVolumeID() for role, node in composites(scene, ROLES).items()}
+    red = slicer.app.layoutManager().sliceWidget("Red").sliceLogic()
+    assert red.GetBackgroundLayer().GetVolumeNode() is volume
+
+
+def test_zoom_and_slice_stay_where_another_volume_on_the_same_grid_comes(bench):
+    red = slicer.app.layoutManager().sliceWidget("Red").sliceLogic()
+    layout.showVolume(mrml.volume(slicer.mrmlScene))
+    red.GetSliceNode().SetFieldOfView(7, 7, 1)
+    red.SetSliceOffset(red.GetSliceOffset() + 6)
+    chosen = red.GetSliceNode().GetFieldOfView()[:2], red.GetSliceOffset()
+    layout.showVolume(mrml.volume(slicer.mrmlScene, name="low dose"))
+    assert (red.GetSliceNode().GetFieldOfView()[:2], red.GetSliceOffset()) == chosen
+    layout.showVolume(mrml.volume(slicer.mrmlScene, np.diag([-2.0, -2, 3, 1]), "other"))
+    assert red.GetSliceNode().GetFieldOfView()[0] > 52  # mm: the whole of it
