@@ -13,6 +13,7 @@ import qt_names
 import slicer
 from CTInvariancePanel.nodes import factsOf
 from panel_bench import SIZE, add_volume, explore, finish, press
+from PySide6.QtTest import QTest
 
 LAYER, N = "8", 12
 
@@ -287,6 +288,24 @@ def test_denoising_from_the_panel(panel):
     assert job.result.GetName() == "yang denoised · Thorax"
     assert slicer.util.arrayFromVolume(job.result).shape == (3, SIZE, SIZE)
     assert "ready" in widget.panel.message.text
+
+
+def test_what_was_said_goes_and_what_went_wrong_stays(panel, monkeypatch):
+    bench, widget = panel
+    monkeypatch.setattr("CTInvariancePanel.panel.SAID_MS", 60)
+    over = [True]
+    monkeypatch.setattr(type(widget.panel.message.parentWidget()), "underMouse", lambda self: over[0])
+    sample(bench, widget)
+    bench.click(widget.panel.results.ui.pinButton)
+    assert widget.panel.message.text.startswith("Kept as #1 · Sample · yang layer 8")
+    QTest.qWait(300)
+    assert widget.panel.message.isVisible(), "it would move what the mouse points at"
+    over[0] = False
+    bench.wait(lambda: not widget.panel.message.isVisible(), 30, "the end of the message")
+    widget.panel.say("Loading …")
+    widget.panel.showError("the disk is full")
+    QTest.qWait(300)
+    assert widget.panel.message.text == "The disk is full"
 
 
 def test_cancel_gives_the_panel_back(panel):

@@ -37,8 +37,8 @@ class Panel(Protocol):
     explore: Any
     results: Any
 
-    def say(self, text: str) -> None:
-        """Tell what has been done."""
+    def say(self, text: str, *, stays: bool = False) -> None:
+        """Tell what is being done, or has been done: for some seconds, or until something else is told."""
 
     def showError(self, text: str) -> None:
         """Tell what went wrong."""

@@ -202,15 +202,14 @@ def test_describe_says_what_a_model_set_can_do(panel, tiny_models, tiny_spatial_
     assert [layer["name"] for layer in vector["denoisers"]["yang"]["layers"]] == list("12345678")
 
 
-@pytest.mark.parametrize("kind", [np.float32, np.int16])
 def test_whoever_looks_into_the_log_finds_nothing_where_all_is_well(
-    start, tiny_complete_models, tiny_models, arrays, tmp_path, kind
+    start, tiny_complete_models, tiny_models, arrays, tmp_path
 ):
     """torch warns once in a process, of arrays that it may not write: those from files."""
     volumes = {}
     for dose, (_, volume) in arrays.items():
         volumes[dose] = tmp_path / f"{dose}.npy"
-        np.save(volumes[dose], volume.hu.astype(kind))
+        np.save(volumes[dose], volume.hu.astype(np.float32))
     low, full, affine = str(volumes["low"]), str(volumes["full"]), np.eye(4).tolist()
     panel = start(*WORKER)
     sample = {
