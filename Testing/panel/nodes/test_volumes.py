@@ -175,3 +175,11 @@ def test_attributes_hold_text_and_json(scene):
     node.SetAttribute("other", "x")
     volumes.annotate(node, {"layer": "4", "region": [1, 2], "consistency": 0.25, "models": None})
     assert volumes.factsOf(node) == {"layer": "4", "region": "[1, 2]", "consistency": "0.25"}
+
+
+def test_whoever_watches_a_node_looks_once_at_all_its_facts(node):
+    """A slice view reads its volume anew whenever it says that it has changed."""
+    seen = []
+    node.AddObserver("ModifiedEvent", lambda caller, event: seen.append(len(volumes.factsOf(node))))
+    volumes.annotate(node, {f"figure {number}": number / 7 for number in range(20)})
+    assert seen == [20]
