@@ -17,7 +17,7 @@ from bench import start_bench  # noqa: E402 - the path comes first
 OUT = ROOT / "Resources" / "Screenshots"
 SLICES, SIZE, SPACING = 3, 256, (3.0, 1.5)
 ORIGIN = (-191.25, -191.25, 0.0)
-HEIGHT = 1120
+HEIGHT = 1180
 WIDTHS = {"panel": 440, "panel-narrow": 400}
 LAYOUT = 1320, 880
 

@@ -26,7 +26,7 @@ def addLegend(volumeNode: Any, sliceNode: Any) -> Any:
     legend = logic.AddDefaultColorLegendDisplayNode(volumeNode)
     if legend is not None:
         legend.SetTitleText("")  # the view has a name
-        legend.SetLabelFormat("%.0f HU")
+        legend.SetLabelFormat("%.3g HU")
         legend.SetNumberOfLabels(_LABELS)
         legend.SetOrientation(slicer.vtkMRMLColorLegendDisplayNode.Horizontal)
         legend.SetViewNodeIDs([sliceNode.GetID()])
