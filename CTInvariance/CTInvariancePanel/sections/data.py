@@ -15,10 +15,9 @@ from ..dicom import PatientRow, SeriesRow, database, partners
 from ..jobs import Stepper
 from .opening import Opening
 from .section import Section
+from .tree_items import DOSE, NAME, SERIES, SLICES, SPLIT, VOLUME, keyOf, leaves, newItem, seriesItem
 
-_NAME, _DOSE, _SLICES, _SPLIT = range(4)
 _QUIET_MS = 400  # databaseChanged comes dozens of times in one import
-_SERIES, _VOLUME = "series", "volume"
 
 
 class DataSection(Section):
@@ -41,7 +40,7 @@ class DataSection(Section):
         ui = self.ui
         ui.tree.setHeaderLabels([_("Series"), _("Dose"), _("Slices"), _("Split")])
         ui.tree.header().setStretchLastSection(False)
-        ui.tree.header().setSectionResizeMode(_NAME, qt.QHeaderView.Stretch)
+        ui.tree.header().setSectionResizeMode(NAME, qt.QHeaderView.Stretch)
         ui.tree.setMinimumHeight(180)
         ui.tree.itemDoubleClicked.connect(lambda item, column: self._open([item], self._use))
         ui.tree.itemSelectionChanged.connect(self._enable)
@@ -113,7 +112,7 @@ class DataSection(Section):
 
     def _open(self, items: list[Any], use: Callable[[list[Any]], object]) -> None:
         """Load what is not loaded yet, then use the volumes; whoever clicks meanwhile is not heard."""
-        entries = [(_keyOf(item), item.text(_NAME)) for item in items if _keyOf(item)]
+        entries = [(keyOf(item), item.text(NAME)) for item in items if keyOf(item)]
         if self._opening is not None or not entries:
             return
 
@@ -132,7 +131,7 @@ class DataSection(Section):
     @staticmethod
     def _volumeOf(key: str) -> Any:
         kind, _space, name = key.partition(" ")
-        if kind == _SERIES:
+        if kind == SERIES:
             return database.loadSeries(name)
         node = slicer.mrmlScene.GetNodeByID(name)
         if node is None:
@@ -195,7 +194,7 @@ class DataSection(Section):
         self._sceneItem = None
         self._showScene()
         tree.expandAll()
-        for column in (_DOSE, _SLICES, _SPLIT):
+        for column in (DOSE, SLICES, SPLIT):
             tree.resizeColumnToContents(column)
         tree.blockSignals(False)
         self.ui.dataLabel.setText(self._note)
@@ -203,15 +202,15 @@ class DataSection(Section):
 
     def _addPatient(self, patient: PatientRow) -> None:
         name = patient.name if patient.name == patient.id else f"{patient.name} ({patient.id})"
-        top = _item([name, "", "", self._split.get(patient.id, "")], patient.id)
+        top = newItem([name, "", "", self._split.get(patient.id, "")], patient.id)
         self.ui.tree.addTopLevelItem(top)
         for study in patient.studies:
-            branch = _item([f"{study.title} {study.date}".strip(), "", "", ""], study.uid)
+            branch = newItem([f"{study.title} {study.date}".strip(), "", "", ""], study.uid)
             top.addChild(branch)
             for series in study.series:
-                item = _seriesItem(series)
-                if _keyOf(item) in self._ticks:
-                    item.setCheckState(_NAME, qt.Qt.Checked)
+                item = seriesItem(series)
+                if keyOf(item) in self._ticks:
+                    item.setCheckState(NAME, qt.Qt.Checked)
                 branch.addChild(item)
 
     def _showScene(self) -> None:
@@ -227,70 +226,33 @@ class DataSection(Section):
         ]
         if not volumes:
             return
-        top = self._sceneItem = _item([_("In the scene"), "", "", ""], _("Volumes that are loaded"))
+        top = self._sceneItem = newItem([_("In the scene"), "", "", ""], _("Volumes that are loaded"))
         tree.addTopLevelItem(top)
         for node in volumes:
             slices = node.GetImageData().GetDimensions()[2]
-            item = _item([node.GetName(), "", str(slices), ""], node.GetName())
-            item.setData(_NAME, qt.Qt.UserRole, f"{_VOLUME} {node.GetID()}")
+            item = newItem([node.GetName(), "", str(slices), ""], node.GetName())
+            item.setData(NAME, qt.Qt.UserRole, f"{VOLUME} {node.GetID()}")
             top.addChild(item)
         top.setExpanded(True)
 
     def _ticked(self) -> list[Any]:
-        return [item for item in _leaves(self.ui.tree) if item.checkState(_NAME) == qt.Qt.Checked]
+        return [item for item in leaves(self.ui.tree) if item.checkState(NAME) == qt.Qt.Checked]
 
     def _onTick(self, item: Any) -> None:
-        if item.checkState(_NAME) == qt.Qt.Checked:
-            self._ticks.add(_keyOf(item))
+        if item.checkState(NAME) == qt.Qt.Checked:
+            self._ticks.add(keyOf(item))
         else:
-            self._ticks.discard(_keyOf(item))
+            self._ticks.discard(keyOf(item))
         self._enable()
 
     def _untick(self, keys: list[str]) -> None:
         self._ticks -= set(keys)
         for item in self._ticked():
-            if _keyOf(item) in keys:
-                item.setCheckState(_NAME, qt.Qt.Unchecked)
+            if keyOf(item) in keys:
+                item.setCheckState(NAME, qt.Qt.Unchecked)
 
     def _enable(self) -> None:
-        selected = [item for item in self.ui.tree.selectedItems() if _keyOf(item)]
+        selected = [item for item in self.ui.tree.selectedItems() if keyOf(item)]
         idle = self._opening is None
         self.ui.loadButton.setEnabled(idle and bool(selected or self._ticked()))
         self.ui.simulateButton.setEnabled(idle and not self._working and len(selected) == 1)
-
-
-def _keyOf(item: Any) -> str:
-    """What an item stands for; "" where it only holds others."""
-    return item.data(_NAME, qt.Qt.UserRole) or ""
-
-
-def _item(texts: list[str], tip: str) -> Any:
-    item = qt.QTreeWidgetItem(texts)
-    item.setToolTip(_NAME, tip)
-    return item
-
-
-def _seriesItem(series: SeriesRow) -> Any:
-    item = _item(
-        [series.title, series.dose, str(series.images), ""], series.reason or series.note or series.uid
-    )
-    if series.usable:
-        item.setData(_NAME, qt.Qt.UserRole, f"{_SERIES} {series.uid}")
-        item.setCheckState(_NAME, qt.Qt.Unchecked)
-        if series.partner:
-            item.setText(_DOSE, _("{}, paired").format(series.dose))
-    else:
-        item.setText(_NAME, f"{series.title} – {series.reason}")
-        item.setDisabled(True)
-    return item
-
-
-def _leaves(tree: Any) -> list[Any]:
-    """Items of series and volumes."""
-    found, queue = [], [tree.topLevelItem(k) for k in range(tree.topLevelItemCount)]
-    while queue:
-        item = queue.pop(0)
-        queue += [item.child(k) for k in range(item.childCount())]
-        if _keyOf(item):
-            found.append(item)
-    return found
