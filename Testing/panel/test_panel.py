@@ -281,6 +281,24 @@ def test_scrub_play_pin_compare_and_back(panel):
     assert manager.layoutLogic().GetLayoutNode().GetViewArrangement() == shown
 
 
+def test_every_draw_is_laid_out_once(panel, monkeypatch):
+    """Six views are filled and drawn each time; a scene with several draws is read twice for each of them."""
+    bench, widget = panel
+    shown = []
+    show = widget.logic.showCompareView
+    monkeypatch.setattr(widget.logic, "showCompareView", lambda result: (shown.append(result), show(result)))
+    section, first = sample(bench, widget, n=3)
+    section.ui.seedBox.setValue(1)
+    press(bench, section, section.ui.sampleButton)
+    second = widget.panel.results.current
+    assert [each.browser for each in shown] == [first.browser, second.browser]
+    widget.panel.results.ui.resultsTable.selectRow(0)
+    assert [each.browser for each in shown[2:]] == [first.browser]
+    slicer.mrmlScene.RemoveNode(first.browser)
+    widget.panel.results.refresh()
+    assert [each.browser for each in shown[3:]] == [second.browser]
+
+
 def test_denoising_from_the_panel(panel):
     bench, widget = panel
     section = explore(bench, widget, add_volume(name="Thorax"))

@@ -34,11 +34,9 @@ def registerLayouts(layoutNode: Any) -> None:
     """Tell Slicer our layouts, so that a scene saved in one of them opens in it."""
     for which in range(2 ** len(_ABOVE)):
         above = [role for bit, role in enumerate(_ABOVE) if which >> bit & 1]
-        number, text = _FIRST_ID + which, _description([above, _BELOW])
-        if not layoutNode.IsLayoutDescription(number):
-            layoutNode.AddLayoutDescription(number, text)
-        elif layoutNode.GetLayoutDescription(number) != text:  # else Slicer would lay out everything again
-            layoutNode.SetLayoutDescription(number, text)
+        text = _description([above, _BELOW])
+        if not layoutNode.AddLayoutDescription(_FIRST_ID + which, text):
+            layoutNode.SetLayoutDescription(_FIRST_ID + which, text)
 
 
 def showCompare(layoutNode: Any, nodes: SampleNodes) -> None:

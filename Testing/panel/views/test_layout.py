@@ -277,19 +277,6 @@ def test_bars_name_the_views_as_far_as_there_is_room(compared):
     assert len(letters - {"R", "G", "Y"}) == len(layout.VIEWS), "Slicer's own views have these"
 
 
-def test_the_layout_is_left_alone_where_it_is_shown_already(scene):
-    """Slicer takes half a second to lay out anew, and does so whenever the node says that it has changed."""
-    own, changes = layoutOf(scene), []
-    first, second = (draw(mrml.volume(scene, name=name)) for name in ("head", "chest"))
-    layout.registerLayouts(own)
-    layout.showCompare(own, first)
-    own.AddObserver("ModifiedEvent", lambda caller, event: changes.append(event))
-    layout.registerLayouts(own)  # as a new panel does
-    layout.showCompare(own, second)
-    layout.showCompare(own, second)
-    assert not changes
-
-
 def test_the_patch_is_dragged_in_the_view_of_the_input_alone(compared):
     own, scene = compared
     (view,) = views(scene, ("input",))
