@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import qt
 import slicer
 from slicer.i18n import tr as _
 
@@ -16,7 +15,7 @@ from CTInvarianceLib.base import VolumeError
 from CTInvarianceLib.config import DEFAULT_TOLERANCE, Question, read_manifest, trained_patch_size
 from CTInvarianceLib.sources import SeriesPair
 
-from .dicom import database
+from .dicom import database, partners
 from .jobs import PATIENCE, Job, Jobs
 from .nodes import Patch, SampleNodes, samples, volumes
 from .sampling import Sampling
@@ -108,7 +107,7 @@ class Logic:
                 hint=_("Choose more than 0 and at most 1."),
             )
         facts = {"program": _PROGRAM, "kind": "low dose", "dose": dose, "seed": seed}
-        name = _("{} · {:.0%} dose").format(volumeNode.GetName(), dose)
+        name = _("{:.0%} dose · {}").format(dose, volumeNode.GetName())
 
         def prepare() -> Steps:
             path = yield from self.jobs.scratch.write(volumes.slicesHU(volumeNode))
@@ -116,9 +115,14 @@ class Logic:
             out = self.jobs.scratch.new(".npy")
             return {"volume": str(path), "affine": affine, "dose": dose, "seed": seed, "out": str(out)}
 
-        return self._start(
-            _("Simulating low dose"), "simulate", prepare, self._volume(volumeNode, name, facts), wait=wait
-        )
+        make = self._volume(volumeNode, name, facts)
+
+        def finish(event: dict[str, Any]) -> Steps:
+            low = yield from make(event)
+            partners.remember(low, volumeNode)
+            return low
+
+        return self._start(_("Simulating low dose"), "simulate", prepare, finish, wait=wait)
 
     def denoise(
         self, volumeNode: Any, denoiser: str, models: str | Path | None = None, *, wait: bool = True
@@ -140,7 +144,7 @@ class Logic:
             "modelsFolder": str(folder),
             "denoiser": denoiser,
         }
-        name = _("{} · {} denoised").format(volumeNode.GetName(), denoiser)
+        name = _("{} denoised · {}").format(denoiser, volumeNode.GetName())
 
         def prepare() -> Steps:
             path = yield from self.jobs.scratch.write(volumes.slicesHU(volumeNode))
@@ -236,7 +240,6 @@ class Logic:
         Example: `logic.showCompareView(logic.results()[-1])`
         """
         layout.showCompare(slicer.app.layoutManager().layoutLogic().GetLayoutNode(), result)
-        qt.QTimer.singleShot(0, lambda: _fit(result))  # the views have their sizes only then
 
     def startTraining(
         self, config: str | dict[str, Any], pairs: Sequence[SeriesPair], outputFolder: str | Path
@@ -334,8 +337,3 @@ class Logic:
         folder = modelsets.resolve(models, self._shipped)
         modelsets.require(folder, denoiser, layer)
         return folder
-
-
-def _fit(result: SampleNodes) -> None:
-    if result.sample.GetScene() is not None:
-        layout.fitCompare(result)

@@ -10,7 +10,10 @@ import slicer
 from slicer.i18n import tr as _
 
 from .sections import DataSection, ExploreSection, LogSection, ResultsSection, SetupSection
-from .views import registerLayouts
+from .views import registerLayouts, showVolume
+
+SAID_MS = 8000
+"""How long people may read what has been done."""
 
 
 class Panel:
@@ -32,8 +35,12 @@ class Panel:
         self.message.setToolTip(_("What happened last"))
         self.message.setWordWrap(True)
         self.message.setTextInteractionFlags(qt.Qt.TextSelectableByMouse)
+        self.message.setMinimumWidth(1)  # a name may be one long word
         self.message.setVisible(False)
         layout.addWidget(self.message)
+        self._timer = qt.QTimer()
+        self._timer.setSingleShot(True)
+        self._timer.timeout.connect(self._forget)
         self.setup = SetupSection(self)
         self.data = DataSection(self)
         self.results = ResultsSection(self)  # Explore shows its samples there
@@ -58,25 +65,44 @@ class Panel:
 
     def cleanup(self) -> None:
         """The panel goes away for good."""
+        self._timer.stop()
         for section in self.sections:
             section.cleanup()
 
-    def say(self, text: str) -> None:
-        """Tell what has been done."""
+    def say(self, text: str, *, stays: bool = False) -> None:
+        """Tell what is being done, or has been done: for some seconds, or until something else is told."""
         self._tell(text, "")
+        if text and not stays:
+            self._timer.start(SAID_MS)
 
     def showError(self, text: str) -> None:
-        """Tell what went wrong, where one looks, without a box that must be clicked away."""
+        """Tell what went wrong, where one looks, without a box that must be clicked away; it stays."""
         self.logic.log(text)
         sentence = text[:1].upper() + text[1:]
         self._tell(sentence, "background: #f8d7da; color: #5c1a21; padding: 6px; border-radius: 3px;")
 
-    def useVolume(self, node: Any) -> None:
-        """Make a volume the one that is explored, and show it."""
-        self.parameters.inputVolume = node
-        slicer.util.setSliceViewerLayers(background=node, fit=True)
+    def useVolume(self, node: Any, fullDose: Any = None) -> None:
+        """Make a volume the one that is explored, and show it.
+
+        Args:
+            node: the volume.
+            fullDose: its partner; None: there is none, but what was chosen for this volume before stays.
+        """
+        p = self.parameters
+        with slicer.util.NodeModify(p.parameterNode):
+            if fullDose is not None or node is not p.inputVolume:
+                p.fullDoseVolume = fullDose
+            p.inputVolume = node
+        showVolume(node)
+
+    def _forget(self) -> None:
+        if self.message.parentWidget().underMouse():  # nothing moves away from under it
+            self._timer.start(SAID_MS)
+        else:
+            self._tell("", "")
 
     def _tell(self, text: str, style: str) -> None:
+        self._timer.stop()
         self.message.setStyleSheet(style)
         self.message.setText(text)
         self.message.setVisible(bool(text))

@@ -14,7 +14,7 @@ from CTInvarianceLib.config import Question
 
 from . import words
 from .jobs import Scratch
-from .nodes import Patch, SampleNodes, acceptSamples, replaceSamples, samples, volumes
+from .nodes import Patch, SampleNodes, acceptSamples, replaceSamples, sameGrid, samples, volumes
 from .steps import Steps, runAll
 
 
@@ -127,9 +127,7 @@ def _hasSquarePixels(volumeNode: Any) -> bool:
 
 def _requireSameGrid(volumeNode: Any, reference: Any) -> None:
     volumes.requireCT(volumeNode)
-    if volumes.slicesHU(volumeNode).shape != volumes.slicesHU(reference).shape or not np.allclose(
-        volumes.ijkToRAS(volumeNode), volumes.ijkToRAS(reference), atol=1e-3
-    ):
+    if not sameGrid(volumeNode, reference):
         raise VolumeError(
             _("the full-dose volume lies on another grid than the input"),
             where=volumeNode.GetName(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -28,7 +29,7 @@ class HUEmbedding:
         Raises:
             VolumeError: a size that the embedding does not take, or values that are not finite.
         """
-        images = torch.as_tensor(image_hu, dtype=torch.float32, device=self._device)
+        images = self._tensor(image_hu)
         if not images.numel() or not images.isfinite().all():
             raise VolumeError("the image is empty or holds values that are not finite")
         size = self.module.patch_size
@@ -55,12 +56,16 @@ class HUEmbedding:
         if self.module.guided != (denoised_hu is not None):
             needs = "needs the denoised image" if self.module.guided else "takes no denoised image"
             raise ModelsError(f"the decoder of these models {needs}")
-        latents = torch.as_tensor(latent, dtype=torch.float32, device=self._device)
+        latents = self._tensor(latent)
         single = latents.ndim == len(self.module.latent_shape)
         guides: tuple[Tensor, ...] = ()
         if denoised_hu is not None:
-            guide = torch.as_tensor(denoised_hu, dtype=torch.float32, device=self._device)
-            guides = (normalize(guide)[None, None],)
+            guides = (normalize(self._tensor(denoised_hu))[None, None],)
         images = denormalize(self.module.decode(latents[None] if single else latents, *guides))[:, 0]
         images = images[0] if single else images
         return images if isinstance(latent, Tensor) else images.cpu().numpy()
+
+    def _tensor(self, values: Any) -> Tensor:
+        if not isinstance(values, Tensor):
+            values = np.array(values, np.float32)  # a copy: torch warns of arrays that may not be written
+        return torch.as_tensor(values, dtype=torch.float32, device=self._device)

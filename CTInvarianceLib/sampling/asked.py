@@ -105,7 +105,7 @@ def check_question(trained: TrainedLayer, question: Question) -> None:
 
 def as_images(images_hu: np.ndarray, trained: TrainedLayer) -> Tensor:
     """(S, H, W) HU -> (S, 1, H, W) normalised on the networks' device, checked."""
-    images = np.asarray(images_hu, np.float32)
+    images = np.array(images_hu, np.float32)  # a copy: torch warns of arrays that may not be written
     if images.ndim != 3 or not images.size:
         raise VolumeError(f"an image has rows and columns, not shape {images.shape[1:]}")
     if not np.isfinite(images).all():

@@ -47,6 +47,10 @@ class SliceWidget:
     def __init__(self, logic):
         self._logic, self._controller, self._view = logic, SliceController(logic), SliceView()
 
+    @property
+    def width(self):
+        return self._logic.GetSliceNode().GetDimensions()[0]
+
     def sliceLogic(self):
         return self._logic
 

@@ -126,18 +126,56 @@ def _draw_legend(painter, legend, composite, node, area) -> None:
     colours = legend.GetColorNode() or display.GetColorNode()
     if not legend.IsDisplayableInView(node.GetID()) or colours is None:
         return
-    low, high = display.GetWindowLevelMin(), display.GetWindowLevelMax()
-    table = colours.GetLookupTable()
-    bar = QRect(area.right() - 74, area.center().y() - area.height() // 4, 14, area.height() // 2)
+    table, values = colours.GetLookupTable(), (display.GetWindowLevelMin(), display.GetWindowLevelMax())
+    if legend.GetOrientation() == legend.Horizontal:
+        _draw_strip(painter, legend, table, values, _box(legend, area))
+    else:
+        _draw_column(painter, legend, table, values, area)
+
+
+def _box(legend, area) -> QRect:
+    """Where Slicer puts a horizontal legend: its size is (height, width), its place counts from below."""
+    (tall, wide), (right, up) = legend.GetSize(), legend.GetPosition()
+    width, height = round(wide * area.width()), round(tall * area.height())
+    x = area.x() + right * (area.width() - width)
+    y = area.y() + (1 - up) * (area.height() - height)
+    return QRect(round(x), round(y), width, height)
+
+
+def _colour(table, share: float) -> QColor:
     first, last = table.GetRange()
-    for row in range(bar.height()):
-        rgb = [0.0, 0.0, 0.0]  # filled by VTK
-        table.GetColor(last - (last - first) * row / max(bar.height() - 1, 1), rgb)
-        painter.fillRect(bar.x(), bar.y() + row, bar.width(), 1, QColor.fromRgbF(*rgb))
+    rgb = [0.0, 0.0, 0.0]  # filled by VTK
+    table.GetColor(first + (last - first) * share, rgb)
+    return QColor.fromRgbF(*rgb)
+
+
+def _draw_strip(painter, legend, table, values, box) -> None:
+    bar = QRect(box.x() + 20, box.y(), box.width() - 40, box.height() // 3)
+    for column in range(bar.width()):
+        painter.fillRect(
+            bar.x() + column, bar.y(), 1, bar.height(), _colour(table, column / (bar.width() - 1))
+        )
     painter.setPen(Qt.white)
-    painter.drawText(
-        bar.adjusted(-40, -24, 60, -bar.height() - 4), Qt.AlignCenter, legend.GetTitleText() or ""
-    )
+    count = legend.GetNumberOfLabels()
+    for part in range(count):
+        share = part / (count - 1)
+        text = legend.GetLabelFormat() % (values[0] + (values[1] - values[0]) * share)
+        place = QRect(
+            round(bar.x() + share * bar.width()) - 40, bar.bottom(), 80, box.height() - bar.height()
+        )
+        painter.drawText(place, Qt.AlignCenter, text)
+
+
+def _draw_column(painter, legend, table, values, area) -> None:
+    bar = QRect(area.right() - 74, area.center().y() - area.height() // 4, 14, area.height() // 2)
+    for row in range(bar.height()):
+        painter.fillRect(
+            bar.x(), bar.y() + row, bar.width(), 1, _colour(table, 1 - row / max(bar.height() - 1, 1))
+        )
+    painter.setPen(Qt.white)
+    title = bar.adjusted(-40, -24, 60, -bar.height() - 4)
+    painter.drawText(title, Qt.AlignCenter, legend.GetTitleText() or "")
     for part in range(5):
         y = bar.bottom() - part * (bar.height() - 1) / 4
-        painter.drawText(QPointF(bar.right() + 6, y + 4), f"{low + (high - low) * part / 4:.4g}")
+        value = values[0] + (values[1] - values[0]) * part / 4
+        painter.drawText(QPointF(bar.right() + 6, y + 4), f"{value:.4g}")

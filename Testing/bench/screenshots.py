@@ -17,7 +17,7 @@ from bench import start_bench  # noqa: E402 - the path comes first
 OUT = ROOT / "Resources" / "Screenshots"
 SLICES, SIZE, SPACING = 3, 256, (3.0, 1.5)
 ORIGIN = (-191.25, -191.25, 0.0)
-HEIGHT = 1120
+HEIGHT = 1180
 WIDTHS = {"panel": 440, "panel-narrow": 400}
 LAYOUT = 1320, 880
 
@@ -65,8 +65,7 @@ def use(bench, widget, layer: str) -> None:
     for node in (low, full):
         node.GetScalarVolumeDisplayNode().SetAutoWindowLevel(False)
         node.GetScalarVolumeDisplayNode().SetWindowLevel(500, 0)
-    explore.parameters.fullDoseVolume = full
-    widget.panel.useVolume(low)
+    widget.panel.useVolume(low, full)
     explore.ui.denoiserBox.setCurrentIndex(explore.ui.denoiserBox.findData("yang"))
     bench.wait(lambda: explore.description is not None, what="the models")
     explore.ui.layerSlider.setValue(explore.layersOf["yang"].index(layer))

@@ -13,6 +13,7 @@ import qt_names
 import slicer
 from CTInvariancePanel.nodes import factsOf
 from panel_bench import SIZE, add_volume, explore, finish, press
+from PySide6.QtTest import QTest
 
 LAYER, N = "8", 12
 
@@ -31,6 +32,78 @@ def test_every_widget_says_what_it_is_for_and_fits(panel):
     assert widget.parent.minimumSizeHint().width() <= 400
     unreachable = [each for each in qt_names.controls(widget.parent) if not qt_names.by_keyboard(each)]
     assert not unreachable, [each.objectName for each in unreachable]
+
+
+@pytest.fixture
+def in_font():
+    """Sets the application's font, and the former one in the end."""
+    import qt
+
+    application = qt.QApplication.instance()
+    before = application.font()
+
+    def set_font(family, points):
+        application.setFont(qt.QFont(family, points))
+        application.processEvents()
+
+    yield set_font
+    application.setFont(before)
+
+
+LONG = "3:_" + 12 * "CE,Axial,3.0,,WITH_"
+FONTS = [
+    ("DejaVu Sans", 8),
+    ("DejaVu Sans", 16),
+    ("DejaVu Serif", 13),
+    ("DejaVu Sans Mono", 13),
+    ("Liberation Sans", 11),
+]
+
+
+@pytest.mark.parametrize(("family", "points"), FONTS)
+def test_400_pixels_do_whatever_fonts_and_names_there_are(panel, in_font, family, points):
+    bench, widget = panel
+    explore(bench, widget, volume=add_volume(name=LONG))
+    widget.panel.showError(f"{LONG} is no CT scan.")
+    widget.panel.explore.ui.progressLabel.setText(LONG)
+    widget.panel.explore.ui.placeLabel.setText(LONG)
+    widget.panel.data.ui.dataLabel.setText(LONG)
+    hidden = widget.panel.explore.ui.progressArea, widget.panel.explore.ui.progressLabel
+    folded = [each for each in widget.panel.sections if each.button.collapsed]
+    for each in folded:
+        each.button.collapsed = False
+    for each in hidden:
+        each.setVisible(True)
+    in_font(family, points)
+    needed = widget.parent.minimumSizeHint().width()
+    for each in folded:
+        each.button.collapsed = True
+    for each in hidden:
+        each.setVisible(False)
+    assert needed <= 400
+
+
+@pytest.mark.parametrize("points", [9, 10, 11])
+def test_at_400_pixels_no_text_is_cut(panel, in_font, points):
+    """Slicer's font on Linux is DejaVu Sans of 9 to 10 points; other systems have narrower ones."""
+    from PySide6.QtWidgets import QAbstractSpinBox, QLabel, QPushButton
+
+    bench, widget = panel
+    explore(bench, widget)
+    in_font("DejaVu Sans", points)
+    before = widget.parent.size
+    widget.parent.resize(400, 1400)
+    bench.application.processEvents()
+    shown = [each for each in qt_names.people_see(widget.parent) if each.isVisible()]
+    texts = [each for each in shown if isinstance(each, (QPushButton, QAbstractSpinBox, QLabel))]
+    cut = [
+        (each.objectName, each.width, each.sizeHint().width())
+        for each in texts
+        if not getattr(each, "wordWrap", False) and each.width < each.sizeHint().width()
+    ]
+    widget.parent.resize(before)
+    assert len(texts) > 15
+    assert not cut
 
 
 def test_the_layer_is_described(panel):
@@ -208,13 +281,49 @@ def test_scrub_play_pin_compare_and_back(panel):
     assert manager.layoutLogic().GetLayoutNode().GetViewArrangement() == shown
 
 
+def test_every_draw_is_laid_out_once(panel, monkeypatch):
+    """Six views are filled and drawn each time; a scene with several draws is read twice for each of them."""
+    bench, widget = panel
+    shown = []
+    show = widget.logic.showCompareView
+    monkeypatch.setattr(widget.logic, "showCompareView", lambda result: (shown.append(result), show(result)))
+    section, first = sample(bench, widget, n=3)
+    section.ui.seedBox.setValue(1)
+    press(bench, section, section.ui.sampleButton)
+    second = widget.panel.results.current
+    assert [each.browser for each in shown] == [first.browser, second.browser]
+    widget.panel.results.ui.resultsTable.selectRow(0)
+    assert [each.browser for each in shown[2:]] == [first.browser]
+    slicer.mrmlScene.RemoveNode(first.browser)
+    widget.panel.results.refresh()
+    assert [each.browser for each in shown[3:]] == [second.browser]
+
+
 def test_denoising_from_the_panel(panel):
     bench, widget = panel
     section = explore(bench, widget, add_volume(name="Thorax"))
     job = press(bench, section, section.ui.denoiseButton)
-    assert job.result.GetName() == "Thorax · yang denoised"
+    assert job.result.GetName() == "yang denoised · Thorax"
     assert slicer.util.arrayFromVolume(job.result).shape == (3, SIZE, SIZE)
     assert "ready" in widget.panel.message.text
+
+
+def test_what_was_said_goes_and_what_went_wrong_stays(panel, monkeypatch):
+    bench, widget = panel
+    monkeypatch.setattr("CTInvariancePanel.panel.SAID_MS", 60)
+    over = [True]
+    monkeypatch.setattr(type(widget.panel.message.parentWidget()), "underMouse", lambda self: over[0])
+    sample(bench, widget)
+    bench.click(widget.panel.results.ui.pinButton)
+    assert widget.panel.message.text.startswith("Kept as #1 · Sample · yang layer 8")
+    QTest.qWait(300)
+    assert widget.panel.message.isVisible(), "it would move what the mouse points at"
+    over[0] = False
+    bench.wait(lambda: not widget.panel.message.isVisible(), 30, "the end of the message")
+    widget.panel.say("Loading …")
+    widget.panel.showError("the disk is full")
+    QTest.qWait(300)
+    assert widget.panel.message.text == "The disk is full"
 
 
 def test_cancel_gives_the_panel_back(panel):

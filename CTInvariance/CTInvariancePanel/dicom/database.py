@@ -12,32 +12,24 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import slicer
 from slicer.i18n import tr as _
 
-from CTInvarianceLib.base import DataError, DicomError
+from CTInvarianceLib.base import DataError
 from CTInvarianceLib.config import DataConfig
 from CTInvarianceLib.sources import CTSeries, SeriesPair, anatomies, anatomy_of, pair_series, split_patients
 
 from ..steps import runAll
 from .fields import labelsOf, numberOf, readPatient, textOf
+from .loading import loadedSeries, loadSeries, missingFiles, seriesOf, whyEmpty
 from .tree import PatientRow, SeriesRow, StudyRow, matches, search
 
 __all__ = [
-    "PatientRow", "SeriesRow", "Split", "StudyRow", "details", "loadSeries", "matches", "missingFiles", "pairsOf",
-    "readInSteps", "readPatients", "search", "seriesPairs", "split", "unclearPatients", "whyEmpty",
+    "PatientRow", "SeriesRow", "Split", "StudyRow", "details", "loadSeries", "loadedSeries", "matches", "missingFiles",
+    "pairsOf", "readInSteps", "readPatients", "search", "seriesOf", "seriesPairs", "split", "unclearPatients",
+    "whyEmpty",
 ]  # fmt: skip
 
 _THICKNESS, _KERNEL = "0018,0050", "0018,1210"
-
-
-def whyEmpty(db: Any) -> str:
-    """Why there is nothing to list, and what to do about it; "" where there is something."""
-    if db is None or not db.isOpen:
-        return _("Slicer's DICOM database is not open. Open the DICOM module once, and choose its folder.")
-    if not db.patients():
-        return _("Slicer's DICOM database is empty. Import a folder with CT images in the DICOM module.")
-    return ""
 
 
 def readInSteps(db: Any) -> Generator[None, None, tuple[PatientRow, ...]]:
@@ -48,10 +40,13 @@ def readInSteps(db: Any) -> Generator[None, None, tuple[PatientRow, ...]]:
     pairs, problems = pair_series(_usable(patients))
     unclear = {problem.where: problem.what for problem in problems}
     partners = {
-        series.series_uid: other.series_uid
+        series.series_uid: (dose, other.series_uid)
         for pair in pairs
         if pair.low_dose
-        for series, other in ((pair.low_dose, pair.full_dose), (pair.full_dose, pair.low_dose))
+        for dose, series, other in (
+            ("low", pair.low_dose, pair.full_dose),
+            ("full", pair.full_dose, pair.low_dose),
+        )
     }
     return tuple(
         _withPartners(patient, partners, _note(patient, unclear))
@@ -96,47 +91,12 @@ def seriesPairs(db: Any) -> list[SeriesPair]:
     return pairs
 
 
-def missingFiles(db: Any, uid: str) -> list[Path]:
-    """Files of a series that the database names and that are gone."""
-    return [Path(file) for file in db.filesForSeries(uid) if not Path(file).is_file()]
-
-
 def details(db: Any, uid: str) -> str:
     """Slice thickness and kernel, such as "3 mm, B40f". Slow: Slicer opens a file to know them."""
     file = next(iter(db.filesForSeries(uid)), "")
     thickness = textOf(db.fileValue(file, _THICKNESS)) if file else ""
     kernel = textOf(db.fileValue(file, _KERNEL)).replace("\\", ", ") if file else ""
     return ", ".join(part for part in (thickness and f"{numberOf(thickness):g} mm", kernel) if part)
-
-
-def loadSeries(uid: str, db: Any = None) -> Any:
-    """Load a series into the scene: its scalar volume node.
-
-    Raises:
-        DicomError: files are gone, or Slicer makes no volume of them.
-    """
-    db = getattr(slicer, "dicomDatabase", None) if db is None else db
-    if db is None or not db.isOpen:
-        raise DicomError(whyEmpty(db).partition(". ")[0], where=uid)
-    if gone := missingFiles(db, uid):
-        total = len(db.filesForSeries(uid))
-        raise DicomError(
-            _("{} of {} files of the series are gone").format(len(gone), total),
-            where=gone[0],
-            hint=_("Bring the folder or drive back, or import the series again."),
-        )
-    from DICOMLib import DICOMUtils  # only inside Slicer
-
-    # Missing or uneven slices put a grid transform above the volume: two ids, in no certain order.
-    nodes = [slicer.mrmlScene.GetNodeByID(node) for node in DICOMUtils.loadSeriesByUID([uid])]
-    for node in nodes:
-        if node is not None and node.GetClassName() == "vtkMRMLScalarVolumeNode":
-            return node
-    raise DicomError(
-        _("Slicer makes no volume of this series"),
-        where=db.descriptionForSeries(uid) or uid,
-        hint=_("Look at it in the DICOM module (Examine, with Advanced switched on)."),
-    )
 
 
 @dataclass(frozen=True)
@@ -190,9 +150,10 @@ def _note(patient: PatientRow, unclear: dict[str, str]) -> str:
     return next((unclear[owner] for owner in owners if owner in unclear), "")
 
 
-def _withPartners(patient: PatientRow, partners: dict[str, str], note: str) -> PatientRow:
+def _withPartners(patient: PatientRow, partners: dict[str, tuple[str, str]], note: str) -> PatientRow:
     def of(row: SeriesRow) -> SeriesRow:
-        return replace(row, partner=partners.get(row.uid, ""), note=note if row.usable and row.dose else "")
+        dose, partner = partners.get(row.uid, (row.dose, ""))
+        return replace(row, dose=dose, partner=partner, note=note if row.usable and row.dose else "")
 
     studies = (replace(study, series=tuple(map(of, study.series))) for study in patient.studies)
     return replace(patient, studies=tuple(studies))

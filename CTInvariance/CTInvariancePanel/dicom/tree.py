@@ -18,9 +18,9 @@ class SeriesRow:
         number: SeriesNumber; 0 where there is none.
         modality: such as "CT"; may be empty.
         images: how many there are.
-        dose: "low" or "full" where the description says so, else "".
+        dose: "low" or "full" where the description or the partner says so, else "".
         partner: uid of the series of the same scan at the other dose; "" without one.
-        filesMissing: whether the first file is gone; `database.missingFiles` looks at all.
+        filesMissing: whether the first file is gone; `loading.missingFiles` looks at all.
         reason: why the series cannot be used; "" where it can.
         note: what is worth knowing about a usable series, such as why it has no partner.
         bodyPart: BodyPartExamined; may be empty.

@@ -5,7 +5,7 @@ from .patch import Patch
 from .replacing import acceptSamples, replaceSamples
 from .sample_nodes import SampleNodes
 from .samples import addSamples
-from .space import ijkToRAS, ijkToWorld, worldToIJK
+from .space import ijkToRAS, ijkToWorld, sameGrid, worldToIJK
 from .volumes import factsOf
 
 __all__ = [
@@ -18,5 +18,6 @@ __all__ = [
     "ijkToWorld",
     "nodesOf",
     "replaceSamples",
+    "sameGrid",
     "worldToIJK",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ from CTInvarianceLib.base import VolumeError
 
 _MODALITY = "DICOM.Modality"
 _TAG = "0008,0060"
+_FINITE: deque[int] = deque(maxlen=64)
+"""Times at which arrays were modified that have been found finite; VTK gives each time once."""
 
 
 def requireCT(volumeNode: Any) -> None:
@@ -53,7 +56,8 @@ def requireCT(volumeNode: Any) -> None:
 
 def _requireFinite(volumeNode: Any) -> None:
     array = slicer.util.arrayFromVolume(volumeNode)
-    if array.dtype.kind != "f":
+    time = volumeNode.GetImageData().GetPointData().GetScalars().GetMTime()
+    if array.dtype.kind != "f" or time in _FINITE:
         return
     for k, slice_ in enumerate(array):  # slice by slice: no mask as large as the volume
         if not np.isfinite(slice_).all():
@@ -62,6 +66,7 @@ def _requireFinite(volumeNode: Any) -> None:
                 where=volumeNode.GetName(),
                 hint=_("Replace them by HU, for instance -1024 outside the scanned circle."),
             )
+    _FINITE.append(time)
 
 
 def modalityOf(volumeNode: Any) -> str:
@@ -88,7 +93,7 @@ def looksLikeCT(volumeNode: Any) -> bool:
 
     For a warning only: parts of a scan may rightly look like this, the inside of a metal implant for instance.
     """
-    low, high = volumeNode.GetImageData().GetScalarRange()
-    grey = low >= 0 and high <= 255
-    raw = low >= 0 and high > 5000
-    return not (grey or raw)
+    array = slicer.util.arrayFromVolume(volumeNode)
+    if any(slice_.min() < 0 for slice_ in array):  # in CT of a body the first slice tells
+        return True
+    return bool(255 < array.max() <= 5000)

@@ -12,7 +12,7 @@ from slicer.i18n import tr as _
 from ..words import figuresOf
 from .placing import placeBeside
 from .sample_nodes import SampleNodes, link
-from .sequences import browse, nameIndex, titleOf
+from .sequences import browse, named, nameIndex, titleOf
 from .stdmap import showStd
 from .volumes import annotate
 
@@ -41,12 +41,12 @@ def loadSamples(folder: str | Path, scene: Any = None, inputNode: Any = None) ->
     facts = _factsFrom(json.loads((folder / "table.json").read_text("utf-8")))
     title = titleOf(inputNode.GetName() if inputNode is not None else "", facts, scene)
     sequence = _read(scene, "vtkMRMLSequenceNode", "vtkMRMLVolumeSequenceStorageNode", folder / _FILES[0])
-    sequence.SetName(f"{title} · samples")
+    sequence.SetName(named("samples", title))
     nameIndex(sequence)
     for index in range(sequence.GetNumberOfDataNodes()):
         annotate(sequence.GetNthDataNode(index), {**facts, "kind": "sample"})
     browser, sample = browse(sequence, title)
-    maps = {name: _loadMap(scene, folder / f"{name}.nrrd", f"{title} · {name}") for name in ("mean", "std")}
+    maps = {name: _loadMap(scene, folder / f"{name}.nrrd", named(name, title)) for name in ("mean", "std")}
     nodes = SampleNodes(sequence, browser, sample, **maps, input=inputNode)
     for node in (sequence, browser, *maps.values()):
         annotate(node, facts)

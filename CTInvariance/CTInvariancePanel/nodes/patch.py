@@ -86,9 +86,7 @@ class Patch:
         shape = _shapeOf(volumeNode)
         if any(side > whole for side, whole in zip(size, shape, strict=True)):
             raise VolumeError(
-                _("the volume of {} slices of {}×{} voxels is smaller than the patch of {} of {}×{}").format(
-                    *shape, *size
-                ),
+                _tooSmall(shape, size),
                 where=volumeNode.GetName(),
                 hint=_("Choose a smaller patch or another volume."),
             )
@@ -153,6 +151,16 @@ class Patch:
         k = self.slice + (self.count - 1) / 2
         edge = [(left, top, k), (right, top, k), (right, bottom, k), (left, bottom, k)]
         return np.array([ijkToWorld(volumeNode, point) for point in edge])
+
+
+def _tooSmall(shape: Sequence[int], size: Sequence[int]) -> str:
+    if size[0] == 1:  # of one slice there is always enough
+        return _("the slices of {}×{} voxels are smaller than the patch of {}×{}").format(
+            *shape[1:], *size[1:]
+        )
+    return _("the volume of {}×{} voxels in {} slices is smaller than the patch of {}×{} in {}").format(
+        *shape[1:], shape[0], *size[1:], size[0]
+    )
 
 
 def _shapeOf(volumeNode: Any) -> tuple[int, int, int]:

@@ -63,7 +63,7 @@ def resultsIn(scene: Any) -> list[SampleNodes]:
 
 
 def pinSample(nodes: SampleNodes, index: int) -> Any:
-    """A sample as a volume node of its own, which stays when the browser moves on.
+    """A sample as a volume node of its own, which stays when the browser moves on; its name counts from 1.
 
     Raises:
         VolumeError: there is no such sample.
@@ -75,4 +75,4 @@ def pinSample(nodes: SampleNodes, index: int) -> Any:
         )
     array = slicer.util.arrayFromVolume(nodes.sequence.GetNthDataNode(index))
     facts = {**factsOf(nodes.browser), "kind": "sample", "sample": index}
-    return runAll(addVolume(nodes.sample, array, f"{nodes.sample.GetName()} {index}", facts))
+    return runAll(addVolume(nodes.sample, array, f"#{index + 1} · {nodes.sample.GetName()}", facts))

@@ -16,7 +16,7 @@ from .images import imageOf
 from .loading import loadSamples
 from .patch import Patch
 from .sample_nodes import SampleNodes, link, pinSample, resultsIn
-from .sequences import browse, nameIndex, titleOf
+from .sequences import browse, named, nameIndex, titleOf
 from .stdmap import showStd
 from .volumes import addVolume, annotate, fitting, newVolume, placeBeside, requireScene
 
@@ -57,7 +57,7 @@ def addSamples(
     added: list[Any] = [sequence]
     try:
         scene = requireScene(inputNode)
-        sequence.SetName(f"{title} · samples")
+        sequence.SetName(named("samples", title))
         annotate(sequence, {**facts, "kind": "samples"})
         scene.AddNode(sequence)
         browser, sample = browse(sequence, title)
@@ -69,7 +69,7 @@ def addSamples(
         for role, values in (("mean", mean), ("std", std), ("denoised", denoised)):
             if values is not None:
                 own = {**facts, "kind": role}
-                maps[role] = yield from addVolume(inputNode, values, f"{title} · {role}", own, patch)
+                maps[role] = yield from addVolume(inputNode, values, named(role, title), own, patch)
                 added.append(maps[role])
                 yield
         requireScene(inputNode)

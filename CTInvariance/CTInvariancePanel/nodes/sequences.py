@@ -15,9 +15,11 @@ _LOGICS: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()  # outside the applic
 
 
 def titleOf(inputName: str, facts: Mapping[str, Any], scene: Any) -> str:
-    """What the nodes of a draw are called: volume, denoiser, layer, tolerance; slice and seed where that is taken."""
+    """What a draw is called: denoiser, layer, tolerance, and slice and seed where that is taken; last the volume.
+
+    What distinguishes comes first: Slicer cuts names in the middle, and keeps some seven letters of both ends.
+    """
     title = f"{facts.get('denoiser', 'denoiser')} layer {facts.get('layer', '?')}"
-    title = f"{inputName} · {title}" if inputName else title
     if facts.get("domain") == "full":
         title += " full dose"
     if "tolerance" in facts:
@@ -25,7 +27,13 @@ def titleOf(inputName: str, facts: Mapping[str, Any], scene: Any) -> str:
     detailed = f"{title} · slice {facts.get('slice', 0)} seed {facts.get('seed', 0)}"
     numbered = (f"{detailed} ({number})" for number in range(2, 10_000))
     taken = {node.GetName() for node in nodesOf("vtkMRMLSequenceNode", scene)}
-    return next(each for each in (title, detailed, *numbered) if f"{each} · samples" not in taken)
+    titles = (f"{each} · {inputName}" if inputName else each for each in (title, detailed, *numbered))
+    return next(each for each in titles if named("samples", each) not in taken)
+
+
+def named(role: str, title: str) -> str:
+    """The name of a node of a draw, by its role: "Mean · yang layer 4 · head"."""
+    return f"{role[:1].upper()}{role[1:]} · {title}"
 
 
 def nameIndex(sequence: Any) -> None:
@@ -39,7 +47,7 @@ def browse(sequence: Any, title: str) -> tuple[Any, Any]:
     """A browser over a sequence in the scene, ready to play, and the volume node that shows its current item."""
     scene = sequence.GetScene()
     logic = _logicOf(scene)
-    browser = scene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", f"{title} · browser")
+    browser = scene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", named("browser", title))
     browser.SetAndObserveMasterSequenceNodeID(sequence.GetID())
     browser.SetOverwriteProxyName(sequence, False)  # the name would change with every item
     browser.SetSaveChanges(sequence, False)  # nobody paints into a sample
@@ -47,7 +55,7 @@ def browse(sequence: Any, title: str) -> tuple[Any, Any]:
     browser.SetPlaybackLooped(True)
     logic.UpdateProxyNodesFromSequences(browser)
     sample = browser.GetProxyNode(sequence)
-    sample.SetName(scene.GetUniqueNameByString(f"{title} · sample"))
+    sample.SetName(scene.GetUniqueNameByString(named("sample", title)))
     return browser, sample
 
 

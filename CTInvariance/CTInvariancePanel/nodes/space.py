@@ -34,6 +34,14 @@ def worldToIJK(volumeNode: Any, ras: Sequence[float]) -> np.ndarray:
     return np.linalg.solve(ijkToRAS(volumeNode), (*local, 1))[:3]
 
 
+def sameGrid(volumeNode: Any, other: Any) -> bool:
+    """Whether the voxels of two volumes lie at the same places, below their transforms."""
+    sizes = [
+        node.GetImageData().GetDimensions() if node.GetImageData() else None for node in (volumeNode, other)
+    ]
+    return sizes[0] == sizes[1] and np.allclose(ijkToRAS(volumeNode), ijkToRAS(other), atol=1e-3)
+
+
 def _between(source: Any, target: Any) -> Any:
     """From one transform node's space to another's; None: the world."""
     transform = vtk.vtkGeneralTransform()

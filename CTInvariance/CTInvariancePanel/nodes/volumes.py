@@ -55,9 +55,10 @@ def annotate(node: Any, facts: Mapping[str, Any]) -> None:
 
     Text stays as it is, all else becomes JSON; None is left out.
     """
-    for key, value in facts.items():
-        if value is not None:
-            node.SetAttribute(_PREFIX + key, value if isinstance(value, str) else json.dumps(value))
+    with slicer.util.NodeModify(node):  # whoever watches the node looks once, not at every fact
+        for key, value in facts.items():
+            if value is not None:
+                node.SetAttribute(_PREFIX + key, value if isinstance(value, str) else json.dumps(value))
 
 
 def forget(node: Any, key: str) -> None:

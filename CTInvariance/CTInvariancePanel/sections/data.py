@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import qt
@@ -10,13 +11,13 @@ from slicer.i18n import tr as _
 
 from CTInvarianceLib.base import DataError
 
-from ..dicom import PatientRow, SeriesRow, database
+from ..dicom import PatientRow, SeriesRow, database, partners
 from ..jobs import Stepper
+from .opening import Opening
 from .section import Section
+from .tree_items import DOSE, NAME, SERIES, SLICES, SPLIT, VOLUME, keyOf, leaves, newItem, seriesItem
 
-_NAME, _DOSE, _SLICES, _SPLIT = range(4)
 _QUIET_MS = 400  # databaseChanged comes dozens of times in one import
-_SERIES, _VOLUME = "series", "volume"
 
 
 class DataSection(Section):
@@ -24,9 +25,13 @@ class DataSection(Section):
 
     def __init__(self, panel: Any) -> None:
         self.patients: tuple[PatientRow, ...] = ()
+        self._series: dict[str, SeriesRow] = {}
         self._split: dict[str, str] = {}
         self._note = ""
         self._stepper: Stepper | None = None
+        self._opening: Opening | None = None
+        self._working = False
+        self._ticks: set[str] = set()
         self._sceneItem: Any = None
         super().__init__(panel, "Data", _("Data"), _("CT of the DICOM database and of the scene"))
 
@@ -35,11 +40,11 @@ class DataSection(Section):
         ui = self.ui
         ui.tree.setHeaderLabels([_("Series"), _("Dose"), _("Slices"), _("Split")])
         ui.tree.header().setStretchLastSection(False)
-        ui.tree.header().setSectionResizeMode(_NAME, qt.QHeaderView.Stretch)
+        ui.tree.header().setSectionResizeMode(NAME, qt.QHeaderView.Stretch)
         ui.tree.setMinimumHeight(180)
-        ui.tree.itemDoubleClicked.connect(lambda item, column: self.attempt(lambda: self._load(item)))
+        ui.tree.itemDoubleClicked.connect(lambda item, column: self._open([item], self._use))
         ui.tree.itemSelectionChanged.connect(self._enable)
-        ui.tree.itemChanged.connect(lambda item, column: self._enable())
+        ui.tree.itemChanged.connect(lambda item, column: self._onTick(item))
         ui.searchBox.textChanged.connect(lambda text: self._show())
         self.onClick(ui.loadButton, self.load)
         self.onClick(ui.simulateButton, self.simulate)
@@ -78,6 +83,8 @@ class DataSection(Section):
         self._observers = []
         if self._stepper is not None:
             self._stepper.stop()
+        if self._opening is not None:
+            self._opening.stop()
         if self._database is not None:
             self._database.disconnect("databaseChanged()", self._onDatabase)
             self._database = None
@@ -91,28 +98,67 @@ class DataSection(Section):
 
     def load(self) -> None:
         """Load the ticked series, or the selected item where none is ticked."""
-        items = self._ticked() or self.ui.tree.selectedItems()
-        for item in items:
-            self._load(item)
-            item.setCheckState(_NAME, qt.Qt.Unchecked)
+        self._open(self._ticked() or self.ui.tree.selectedItems(), self._use)
 
     def simulate(self) -> None:
         """A low-dose volume of the selected series or volume, which becomes its full-dose partner."""
-        if self.panel.explore.job is not None:
-            raise DataError(_("other work is still going on"), hint=_("Wait for it, or cancel it."))
-        node = self._load(self.ui.tree.selectedItems()[0])
-        job = self.logic.simulateLowDose(node, dose=self.ui.doseBox.value, wait=False)
-        self.panel.explore.follow(job, lambda low: self._usePair(low, node))
+        if not self._working:
+            self._open(self.ui.tree.selectedItems(), self._simulate)
 
-    def _usePair(self, low: Any, full: Any) -> None:
-        self.parameters.fullDoseVolume = full
-        self.panel.useVolume(low)
+    def setWorking(self, working: bool) -> None:
+        """A job of Explore has begun or ended: there is one at a time."""
+        self._working = working
+        self._enable()
+
+    def _open(self, items: list[Any], use: Callable[[list[Any]], object]) -> None:
+        """Load what is not loaded yet, then use the volumes; whoever clicks meanwhile is not heard."""
+        entries = [(keyOf(item), item.text(NAME)) for item in items if keyOf(item)]
+        if self._opening is not None or not entries:
+            return
+
+        def done(nodes: list[Any], problems: list[str]) -> None:
+            self._opening = None
+            self._untick([key for key, _title in entries])
+            self._enable()
+            if nodes:
+                self.attempt(lambda: use(nodes))
+            if problems:
+                self.panel.showError("\n".join(problems))
+
+        self._opening = Opening(entries, self._volumeOf, self.panel.say, done)
+        self._enable()
+
+    @staticmethod
+    def _volumeOf(key: str) -> Any:
+        kind, _space, name = key.partition(" ")
+        if kind == SERIES:
+            return database.loadSeries(name)
+        node = slicer.mrmlScene.GetNodeByID(name)
+        if node is None:
+            raise DataError(_("the volume has been removed from the scene"), where=name)
+        return node
+
+    def _use(self, nodes: list[Any]) -> None:
+        volume, fullDose = partners.pairAmong(nodes, self._series)
+        self.panel.useVolume(volume, fullDose)
+        names = ", ".join(node.GetName() for node in nodes)
+        text = _("Loaded: {}.").format(names)
+        if fullDose is not None:
+            text += _(" {} is the full dose of {}.").format(fullDose.GetName(), volume.GetName())
+        self.panel.say(text)
+
+    def _simulate(self, nodes: list[Any]) -> None:
+        (node,) = nodes
+        self.panel.useVolume(node)
+        job = self.logic.simulateLowDose(node, dose=self.ui.doseBox.value, wait=False)
+        self.panel.explore.follow(job, lambda low: self.panel.useVolume(low, node))
 
     def _databaseChanged(self) -> None:
         self._timer.start()
 
     def _onRead(self, patients: tuple[PatientRow, ...]) -> None:
         self._stepper, self.patients = None, patients
+        self._series = {row.uid: row for patient in patients for row in patient.series}
         self._note = database.whyEmpty(getattr(slicer, "dicomDatabase", None))
         self._split = {}
         pairs = [pair for pair in database.pairsOf(patients)]
@@ -127,7 +173,7 @@ class DataSection(Section):
                 self._split |= dict.fromkeys(split.test, _("test"))
         if not self._note:
             paired = sum(pair.low_dose is not None for pair in pairs)
-            self._note = _("{} patients, {} usable series, {} pairs of low and full dose.").format(
+            self._note = _("Patients: {}, usable series: {}, pairs of low and full dose: {}.").format(
                 len(patients), len(pairs) + paired, paired
             )
         self._show()
@@ -148,7 +194,7 @@ class DataSection(Section):
         self._sceneItem = None
         self._showScene()
         tree.expandAll()
-        for column in (_DOSE, _SLICES, _SPLIT):
+        for column in (DOSE, SLICES, SPLIT):
             tree.resizeColumnToContents(column)
         tree.blockSignals(False)
         self.ui.dataLabel.setText(self._note)
@@ -156,13 +202,16 @@ class DataSection(Section):
 
     def _addPatient(self, patient: PatientRow) -> None:
         name = patient.name if patient.name == patient.id else f"{patient.name} ({patient.id})"
-        top = _item([name, "", "", self._split.get(patient.id, "")], patient.id)
+        top = newItem([name, "", "", self._split.get(patient.id, "")], patient.id)
         self.ui.tree.addTopLevelItem(top)
         for study in patient.studies:
-            branch = _item([f"{study.title} {study.date}".strip(), "", "", ""], study.uid)
+            branch = newItem([f"{study.title} {study.date}".strip(), "", "", ""], study.uid)
             top.addChild(branch)
             for series in study.series:
-                branch.addChild(_seriesItem(series))
+                item = seriesItem(series)
+                if keyOf(item) in self._ticks:
+                    item.setCheckState(NAME, qt.Qt.Checked)
+                branch.addChild(item)
 
     def _showScene(self) -> None:
         """List the volumes of the scene anew; what is ticked above stays so."""
@@ -177,65 +226,33 @@ class DataSection(Section):
         ]
         if not volumes:
             return
-        top = self._sceneItem = _item([_("In the scene"), "", "", ""], _("Volumes that are loaded"))
+        top = self._sceneItem = newItem([_("In the scene"), "", "", ""], _("Volumes that are loaded"))
         tree.addTopLevelItem(top)
         for node in volumes:
             slices = node.GetImageData().GetDimensions()[2]
-            item = _item([node.GetName(), "", str(slices), ""], node.GetName())
-            item.setData(_NAME, qt.Qt.UserRole, f"{_VOLUME} {node.GetID()}")
+            item = newItem([node.GetName(), "", str(slices), ""], node.GetName())
+            item.setData(NAME, qt.Qt.UserRole, f"{VOLUME} {node.GetID()}")
             top.addChild(item)
         top.setExpanded(True)
 
-    def _load(self, item: Any) -> Any:
-        """The volume node of an item, loaded where it is not yet; None for anything else."""
-        kind, _space, key = (item.data(_NAME, qt.Qt.UserRole) or "").partition(" ")
-        if kind == _VOLUME:
-            node = slicer.mrmlScene.GetNodeByID(key)
-        elif kind == _SERIES:
-            with slicer.util.WaitCursor():
-                node = database.loadSeries(key)
-        else:
-            return None
-        self.panel.useVolume(node)
-        self.panel.say(_("{} is loaded.").format(node.GetName()))
-        return node
-
     def _ticked(self) -> list[Any]:
-        return [item for item in _leaves(self.ui.tree) if item.checkState(_NAME) == qt.Qt.Checked]
+        return [item for item in leaves(self.ui.tree) if item.checkState(NAME) == qt.Qt.Checked]
+
+    def _onTick(self, item: Any) -> None:
+        if item.checkState(NAME) == qt.Qt.Checked:
+            self._ticks.add(keyOf(item))
+        else:
+            self._ticks.discard(keyOf(item))
+        self._enable()
+
+    def _untick(self, keys: list[str]) -> None:
+        self._ticks -= set(keys)
+        for item in self._ticked():
+            if keyOf(item) in keys:
+                item.setCheckState(NAME, qt.Qt.Unchecked)
 
     def _enable(self) -> None:
-        selected = [item for item in self.ui.tree.selectedItems() if item.data(_NAME, qt.Qt.UserRole)]
-        self.ui.loadButton.setEnabled(bool(selected or self._ticked()))
-        self.ui.simulateButton.setEnabled(len(selected) == 1)
-
-
-def _item(texts: list[str], tip: str) -> Any:
-    item = qt.QTreeWidgetItem(texts)
-    item.setToolTip(_NAME, tip)
-    return item
-
-
-def _seriesItem(series: SeriesRow) -> Any:
-    item = _item(
-        [series.title, series.dose, str(series.images), ""], series.reason or series.note or series.uid
-    )
-    if series.usable:
-        item.setData(_NAME, qt.Qt.UserRole, f"{_SERIES} {series.uid}")
-        item.setCheckState(_NAME, qt.Qt.Unchecked)
-        if series.partner:
-            item.setText(_DOSE, _("{}, paired").format(series.dose))
-    else:
-        item.setText(_NAME, f"{series.title} – {series.reason}")
-        item.setDisabled(True)
-    return item
-
-
-def _leaves(tree: Any) -> list[Any]:
-    """Items of series and volumes."""
-    found, queue = [], [tree.topLevelItem(k) for k in range(tree.topLevelItemCount)]
-    while queue:
-        item = queue.pop(0)
-        queue += [item.child(k) for k in range(item.childCount())]
-        if item.data(_NAME, qt.Qt.UserRole):
-            found.append(item)
-    return found
+        selected = [item for item in self.ui.tree.selectedItems() if keyOf(item)]
+        idle = self._opening is None
+        self.ui.loadButton.setEnabled(idle and bool(selected or self._ticked()))
+        self.ui.simulateButton.setEnabled(idle and not self._working and len(selected) == 1)

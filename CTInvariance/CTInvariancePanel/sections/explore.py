@@ -18,7 +18,7 @@ from .. import words
 from ..jobs import DONE, FAILED, timeLeft
 from ..nodes import Patch, factsOf, volumes
 from ..setup import modelsets
-from ..views import PatchROI
+from ..views import PatchROI, layout, showVolume
 from .section import Section
 
 _DOMAINS = (("low", _("low dose")), ("full", _("full dose")))
@@ -51,6 +51,8 @@ class ExploreSection(Section):
         for key, text in _DOMAINS:
             ui.domainBox.addItem(text, key)
         self.roi = PatchROI(slicer.mrmlScene, self._onDragged)
+        self._layoutNode = slicer.app.layoutManager().layoutLogic().GetLayoutNode()
+        self._layoutTag = self._layoutNode.AddObserver(vtk.vtkCommand.ModifiedEvent, self._onLayout)
         ui.modelsBox.currentIndexChanged.connect(lambda index: self._chooseModels())
         ui.denoiserBox.currentIndexChanged.connect(lambda index: self._chooseDenoiser())
         ui.layerSlider.valueChanged.connect(lambda value: self._chooseLayer())
@@ -91,6 +93,7 @@ class ExploreSection(Section):
     def cleanup(self) -> None:
         """Let go of the scene."""
         self._unbind()
+        self._layoutNode.RemoveObserver(self._layoutTag)
         self.roi.remove()
 
     def _unbind(self) -> None:
@@ -267,6 +270,9 @@ class ExploreSection(Section):
         self.patch = patch
         self._describePatch()
 
+    def _onLayout(self, caller: Any, event: str) -> None:
+        self.roi.showIn(layout.viewsOfPatch(self._layoutNode))
+
     def _toCrosshair(self) -> None:
         crosshair = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLCrosshairNode")
         if crosshair is None:
@@ -283,7 +289,7 @@ class ExploreSection(Section):
         """Denoise the whole volume."""
         p = self.parameters
         job = self.logic.denoise(p.inputVolume, p.denoiser, models=p.models, wait=False)
-        self.follow(job, lambda node: slicer.util.setSliceViewerLayers(background=node))
+        self.follow(job, showVolume)
 
     def sample(self) -> None:
         """Sample at the patch."""
@@ -328,8 +334,7 @@ class ExploreSection(Section):
         self._showJob()
 
     def _showSamples(self, result: Any) -> None:
-        self.panel.results.refresh(select=result)
-        self.panel.results.compare()
+        self.panel.results.show(result)
 
     def _conclude(self, job: Any) -> None:
         if job.state == FAILED:
@@ -362,6 +367,7 @@ class ExploreSection(Section):
         job, ui = self.job, self.ui
         ui.progressArea.setVisible(job is not None)
         ui.progressLabel.setVisible(job is not None)
+        self.panel.data.setWorking(job is not None)
         if job is not None:
             ui.progressBar.setValue(round(1000 * job.progress))
             stage = job.stage or _("starting")

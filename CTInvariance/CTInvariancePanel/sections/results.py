@@ -62,7 +62,22 @@ class ResultsSection(Section):
         Args:
             select: the result that is to be looked at; None: the same as before.
         """
-        wanted = select or self.current
+        before = self.current
+        self._list(select or before)
+        if self.current is not None and before is not None and self.current.browser is not before.browser:
+            self._follow()
+
+    def show(self, result: Any) -> None:
+        """List a new result, and lay it out side by side."""
+        self._list(result)
+        self.compare()
+
+    def _follow(self) -> None:
+        """Another row is selected: if volumes are compared, its volumes are."""
+        if layout.isComparing():
+            self.attempt(self.compare)
+
+    def _list(self, wanted: Any) -> None:
         self.results = samples.resultsIn(slicer.mrmlScene)
         table = self.ui.resultsTable
         table.blockSignals(True)
@@ -71,11 +86,11 @@ class ResultsSection(Section):
             for column, text in enumerate(_cells(result)):
                 table.setItem(row, column, qt.QTableWidgetItem(text))
         table.setMaximumHeight(34 + 26 * max(2, min(6, len(self.results))))
-        table.blockSignals(False)
         rows = [k for k, each in enumerate(self.results) if wanted and each.browser is wanted.browser]
         row = rows[0] if rows else len(self.results) - 1
         if row >= 0:
             table.selectRow(row)
+        table.blockSignals(False)
         self._select(self.results[row] if row >= 0 else None)
 
     def compare(self) -> None:
@@ -88,8 +103,7 @@ class ResultsSection(Section):
         row = self.ui.resultsTable.currentRow()
         if 0 <= row < len(self.results):
             self._select(self.results[row])
-            if layout.isComparing():
-                self.attempt(self.compare)
+            self._follow()
 
     def _select(self, result: Any) -> None:
         self.current, ui = result, self.ui

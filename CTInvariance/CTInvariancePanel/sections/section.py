@@ -13,6 +13,8 @@ from slicer.i18n import tr as _
 
 from CTInvarianceLib.base import Cancelled, CTInvarianceError
 
+_NARROWEST = 40  # pixels
+
 
 class Panel(Protocol):
     """What a section asks of the panel that it is part of.
@@ -21,6 +23,7 @@ class Panel(Protocol):
         logic: does the work.
         parameters: what the panel is set to.
         resources: the extension's Resources folder.
+        data: section that lists series and volumes.
         setup: section that knows whether everything is installed.
         explore: section that follows jobs.
         results: section that lists the samples.
@@ -30,17 +33,18 @@ class Panel(Protocol):
     parameters: Any
     resources: Path
     setup: Any
+    data: Any
     explore: Any
     results: Any
 
-    def say(self, text: str) -> None:
-        """Tell what has been done."""
+    def say(self, text: str, *, stays: bool = False) -> None:
+        """Tell what is being done, or has been done: for some seconds, or until something else is told."""
 
     def showError(self, text: str) -> None:
         """Tell what went wrong."""
 
-    def useVolume(self, node: Any) -> None:
-        """Make a volume the one that is explored, and show it."""
+    def useVolume(self, node: Any, fullDose: Any = None) -> None:
+        """Make a volume the one that is explored, and show it; its partner with it, where there is one."""
 
 
 class Section:
@@ -66,6 +70,7 @@ class Section:
         widget = slicer.util.loadUI(str(panel.resources / "UI" / f"{name}.ui"))
         widget.setMRMLScene(slicer.mrmlScene)
         self.ui = slicer.util.childWidgetVariables(widget)
+        _letShrink(self.ui)
         column = qt.QVBoxLayout(self.button)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(widget)
@@ -103,3 +108,12 @@ class Section:
             self.logic.log(traceback.format_exc())
             self.panel.showError(_("{}: {}. Details are in the log.").format(type(error).__name__, error))
         return None
+
+
+def _letShrink(ui: Any) -> None:
+    """Let widgets become narrower than their texts, so that the panel has room whatever fonts and names there are."""
+    for each in vars(ui).values():
+        if not each.inherits("QWidget") or each.inherits("QToolButton"):  # which is a sign of one letter
+            continue
+        if each.layout() is None or each.inherits("qMRMLNodeComboBox"):  # not those that hold others
+            each.setMinimumWidth(_NARROWEST)

@@ -71,7 +71,7 @@ class SetupSection(Section):
         )
 
     def _onInstalled(self, message: str) -> None:
-        self.panel.say(message)
+        self.panel.say(message, stays=True)  # perhaps that Slicer must be restarted
         self.refresh()
         self.button.collapsed = self.complete
         self.panel.explore.refreshModels()

@@ -7,17 +7,19 @@ from typing import Any
 import slicer
 from slicer.i18n import tr as _
 
-from ..nodes import SampleNodes, nodesOf
-from .sliceviews import View, compositeOf, faceSlice, fitTo, sliceNodeOf
+from ..nodes import SampleNodes, nodesOf, sameGrid
+from .fitting import FittedViews
+from .legend import addLegend, placeLegend
+from .sliceviews import View, compositeOf, faceSlice, nameView, sliceNodeOf
 from .window import SharedWindow
 
 VIEWS = {
-    "input": View("CTInvarianceLow", _("Low dose"), "#6fa8dc"),
-    "denoised": View("CTInvarianceDenoised", _("Denoised"), "#93c47d"),
-    "fullDose": View("CTInvarianceFull", _("Full dose"), "#8e7cc3"),
-    "sample": View("CTInvarianceSample", _("Sample"), "#f6b26b"),
-    "mean": View("CTInvarianceMean", _("Mean"), "#ffd966"),
-    "std": View("CTInvarianceStd", _("Std"), "#e06666"),
+    "input": View("CTInvarianceLow", "L", _("Low dose"), "#6fa8dc"),
+    "denoised": View("CTInvarianceDenoised", "D", _("Denoised"), "#93c47d"),
+    "fullDose": View("CTInvarianceFull", "F", _("Full dose"), "#8e7cc3"),
+    "sample": View("CTInvarianceSample", "S", _("Sample"), "#f6b26b"),
+    "mean": View("CTInvarianceMean", "M", _("Mean"), "#ffd966"),
+    "std": View("CTInvarianceStd", "SD", _("Std"), "#e06666"),
 }
 """By the role of the volume that a view shows."""
 
@@ -25,7 +27,7 @@ _ABOVE, _BELOW = ("input", "denoised", "fullDose"), ("sample", "mean", "std")
 _FIRST_ID = 26680  # Slicer's own layouts end below 100; one of ours for every set of volumes above
 _BEFORE = "CTInvariance.before"
 _FOUR_UP = slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView
-_SHARED: list[SharedWindow] = []  # of the draw that is compared: one at most
+_KEPT: list[SharedWindow | FittedViews] = []  # of the draw that is compared
 
 
 def registerLayouts(layoutNode: Any) -> None:
@@ -48,23 +50,26 @@ def showCompare(layoutNode: Any, nodes: SampleNodes) -> None:
     registerLayouts(layoutNode)
     shown = {role: getattr(nodes, role) for role in VIEWS if getattr(nodes, role) is not None}
     which = sum(2**bit for bit, role in enumerate(_ABOVE) if role in shown)
-    layoutNode.SetViewArrangement(_FIRST_ID + which)
+    layoutNode.SetViewArrangement(_FIRST_ID + which)  # before rendering pauses: it makes views
     _release()
-    _SHARED.append(SharedWindow([node for role, node in shown.items() if role != "std"]))
-    for role, node in shown.items():
-        overlay = nodes.std if role in {"input", "denoised"} else None
-        _fill(compositeOf(scene, VIEWS[role]), node, overlay)
-    fitCompare(nodes)
-    _addLegend(nodes.std, sliceNodeOf(scene, VIEWS["std"]))
+    with slicer.util.RenderBlocker():
+        _KEPT.append(SharedWindow([node for role, node in shown.items() if role != "std"]))
+        for role, node in shown.items():
+            overlay = nodes.std if role in {"input", "denoised"} else None
+            _fill(compositeOf(scene, VIEWS[role]), node, overlay)
+        _fit(layoutNode, list(shown), nodes)
 
 
-def fitCompare(nodes: SampleNodes) -> None:
-    """Bring the patch back into the middle of all views, once more when their sizes have changed."""
-    for view in VIEWS.values():
-        sliceNode = sliceNodeOf(nodes.sample.GetScene(), view)
-        if sliceNode is not None:
-            faceSlice(sliceNode, nodes.sample)
-            fitTo(sliceNode, nodes.sample)
+def viewsOfPatch(layoutNode: Any = None) -> list[str]:
+    """Ids of the slice nodes in which the square of the patch helps; empty: in all views.
+
+    Of those that compare, the input's alone: the others show the patch and no more, and its handle hides their middle.
+    """
+    layoutNode = layoutNode or _layoutNode()
+    if not isComparing(layoutNode):
+        return []
+    sliceNode = sliceNodeOf(layoutNode.GetScene(), VIEWS["input"])
+    return [sliceNode.GetID()] if sliceNode is not None else []
 
 
 def setStdOverlay(opacity: float, scene: Any = None) -> None:
@@ -81,6 +86,27 @@ def leaveCompare(layoutNode: Any = None) -> None:
         layoutNode.SetViewArrangement(int(layoutNode.GetAttribute(_BEFORE) or _FOUR_UP))
 
 
+def showVolume(node: Any) -> None:
+    """Show a volume in the slice views of the layout from before; ours keep what they compare.
+
+    Zoom and slice stay where a volume on the same grid was shown, as when a low-dose copy of it arrives.
+    """
+    leaveCompare()
+    with slicer.util.RenderBlocker():
+        for logic in _otherLogics():
+            before = logic.GetBackgroundLayer().GetVolumeNode()
+            logic.GetSliceCompositeNode().SetBackgroundVolumeID(node.GetID())
+            if before is None or not sameGrid(before, node):
+                logic.FitSliceToBackground()
+
+
+def _otherLogics() -> list[Any]:
+    ours = {view.tag for view in VIEWS.values()}
+    logics = slicer.app.layoutManager().mrmlSliceLogics()
+    found = [logics.GetItemAsObject(index) for index in range(logics.GetNumberOfItems())]
+    return [logic for logic in found if logic.GetSliceNode().GetLayoutName() not in ours]
+
+
 def isComparing(layoutNode: Any = None) -> bool:
     """Whether one of our layouts is shown."""
     layoutNode = layoutNode or _layoutNode()
@@ -93,8 +119,25 @@ def _layoutNode() -> Any:
 
 
 def _release() -> None:
-    while _SHARED:
-        _SHARED.pop().release()
+    while _KEPT:
+        _KEPT.pop().release()
+
+
+def _fit(layoutNode: Any, roles: list[str], nodes: SampleNodes) -> None:
+    """Turn and fit the views to the patch, and keep them so when their sizes change."""
+    sliceNodes = {role: sliceNodeOf(layoutNode.GetScene(), VIEWS[role]) for role in roles}
+    sliceNodes = {role: node for role, node in sliceNodes.items() if node is not None}
+    for node in sliceNodes.values():
+        faceSlice(node, nodes.sample)
+    legend = addLegend(nodes.std, sliceNodes.get("std"))
+
+    def fitted() -> None:
+        for role, node in sliceNodes.items():
+            nameView(node, VIEWS[role])
+        if legend is not None:
+            placeLegend(legend, sliceNodes["std"])
+
+    _KEPT.append(FittedViews(layoutNode, list(sliceNodes.values()), nodes.sample, fitted))
 
 
 def _description(rows: list[Any]) -> str:
@@ -107,23 +150,11 @@ def _description(rows: list[Any]) -> str:
 
 
 def _fill(composite: Any, node: Any, overlay: Any) -> None:
-    composite.SetDoPropagateVolumeSelection(False)  # else the volume would spread to the views of others
-    composite.SetLinkedControl(True)
-    composite.SetHotLinkedControl(True)
-    composite.SetBackgroundVolumeID(node.GetID())
-    composite.SetForegroundVolumeID(overlay.GetID() if overlay is not None else None)
-    composite.SetForegroundOpacity(0.0)
-    composite.SetLabelVolumeID(None)
-
-
-def _addLegend(std: Any, sliceNode: Any) -> None:
-    """Colours and their HU, beside the spread alone; where the application has legends."""
-    module = getattr(getattr(slicer, "modules", None), "colors", None)
-    logic = module.logic() if module is not None else None
-    if not hasattr(logic, "AddDefaultColorLegendDisplayNode") or sliceNode is None:
-        return
-    legend = logic.AddDefaultColorLegendDisplayNode(std)
-    if legend is not None:
-        legend.SetTitleText(_("Std, HU"))
-        legend.SetLabelFormat("%.0f")
-        legend.SetViewNodeIDs([sliceNode.GetID()])
+    with slicer.util.NodeModify(composite):
+        composite.SetDoPropagateVolumeSelection(False)  # else the volume would spread to the views of others
+        composite.SetLinkedControl(True)
+        composite.SetHotLinkedControl(True)
+        composite.SetBackgroundVolumeID(node.GetID())
+        composite.SetForegroundVolumeID(overlay.GetID() if overlay is not None else None)
+        composite.SetForegroundOpacity(0.0)
+        composite.SetLabelVolumeID(None)

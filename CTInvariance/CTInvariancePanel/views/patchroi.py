@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +13,7 @@ import vtk
 from ..nodes import Patch, ijkToRAS, worldToIJK
 
 _COLOUR = 1.0, 0.8, 0.1
+_HANDLE = 1.2  # per cent of the screen; Slicer's 3 hide what is looked at
 _TransformModified = slicer.vtkMRMLTransformableNode.TransformModifiedEvent
 
 
@@ -31,6 +32,7 @@ class PatchROI:
         self._scene, self._changed = scene, changed
         self._volume: Any = None
         self._observed: list[tuple[Any, int]] = []
+        self._viewIDs: list[str] = []
 
     def show(self, volumeNode: Any, patch: Patch) -> None:
         """Show the square around a patch of a volume."""
@@ -42,6 +44,12 @@ class PatchROI:
         self.patch = patch
         self._place()
         self.node.SetDisplayVisibility(True)
+
+    def showIn(self, viewIDs: Sequence[str]) -> None:
+        """Show it in these views alone; none: in all."""
+        self._viewIDs = list(viewIDs)
+        if self.node is not None:
+            self.node.GetDisplayNode().SetViewNodeIDs(self._viewIDs)
 
     def hide(self) -> None:
         """Keep the square, but do not show it."""
@@ -75,6 +83,9 @@ class PatchROI:
         display.SetPointLabelsVisibility(False)
         display.SetPropertiesLabelVisibility(False)
         display.SetFillVisibility(False)
+        display.SetInteractionHandleScale(_HANDLE)
+        display.SetGlyphScale(_HANDLE)
+        display.SetViewNodeIDs(self._viewIDs)
         display.SetSelectedColor(*_COLOUR)
         display.SetColor(*_COLOUR)
         return node

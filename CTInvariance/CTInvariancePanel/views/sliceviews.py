@@ -12,7 +12,7 @@ import vtk
 from ..nodes import Patch
 
 _GROUP = 26  # views of one group are linked with each other, and with no others
-_MARGIN = 1.1  # of the patch's sides
+_ROOM_PX = 440  # a bar as wide as this holds a whole name beside its buttons, slider and offset
 _PRESETS = ("Axial", "Coronal", "Sagittal")
 
 
@@ -22,12 +22,14 @@ class View:
 
     Attributes:
         tag: by which the layout and the scene know it.
-        label: what its bar says.
+        letters: what its bar says: of three columns, Slicer leaves room for two letters.
+        name: what it is called where there is room.
         colour: of its bar.
     """
 
     tag: str
-    label: str
+    letters: str
+    name: str
     colour: str
 
     @property
@@ -35,7 +37,7 @@ class View:
         """For the description of a layout."""
         properties = {
             "orientation": "Axial",
-            "viewlabel": self.label,
+            "viewlabel": self.letters,
             "viewcolor": self.colour,
             "viewgroup": _GROUP,
         }
@@ -79,15 +81,29 @@ def faceSlice(sliceNode: Any, volumeNode: Any) -> None:
     sliceNode.UpdateMatrices()
 
 
-def fitTo(sliceNode: Any, volumeNode: Any) -> None:
-    """Zoom so that a volume fills the view, with a little around it."""
+def nameView(sliceNode: Any, view: View) -> None:
+    """Call a view by its whole name wherever there is room; the bar may be too narrow."""
+    sliceNode.SetName(view.name)
+    manager = slicer.app.layoutManager()
+    widget = manager.sliceWidget(view.tag) if manager is not None else None
+    width = widget.width if widget is not None else sliceNode.GetDimensions()[0]
+    sliceNode.SetLayoutLabel(view.name if width >= _ROOM_PX else view.letters)
+
+
+def placeInView(sliceNode: Any, volumeNode: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Middle of a volume, from the middle of a view, and width and height of its middle slice there; mm."""
     toRAS = slicer.util.arrayFromVTKMatrix(sliceNode.GetSliceToRAS())
     inView = (_middleSlice(volumeNode) - toRAS[:3, 3]) @ toRAS[:3, :2]
-    width, height, _ = sliceNode.GetDimensions()
-    across, upward = np.ptp(inView, axis=0)
-    mmPerPixel = _MARGIN * max(across / max(1, width), upward / max(1, height))
-    sliceNode.SetFieldOfView(mmPerPixel * width, mmPerPixel * height, sliceNode.GetFieldOfView()[2])
+    return inView.mean(axis=0), np.ptp(inView, axis=0)
+
+
+def moveView(sliceNode: Any, right: float, up: float) -> None:
+    """Let a view look at a place so many mm further to its right and up, on the same slice."""
+    toRAS = slicer.util.arrayFromVTKMatrix(sliceNode.GetSliceToRAS())
+    toRAS[:3, 3] += toRAS[:3, :2] @ (right, up)
+    slicer.util.updateVTKMatrixFromArray(sliceNode.GetSliceToRAS(), toRAS)
     sliceNode.SetXYZOrigin(0, 0, 0)
+    sliceNode.UpdateMatrices()
 
 
 def _middleSlice(volumeNode: Any) -> np.ndarray:

@@ -194,6 +194,26 @@ def test_embedding_takes_and_gives_what_the_contract_says(models, kind, patch):
     assert_same(tensor[0].numpy(), embedding.decode(one.mean))
 
 
+@pytest.fixture
+def every_warning():
+    """torch says what it has to say every time, not once in a process; here warnings are errors."""
+    torch.set_warn_always(True)
+    yield
+    torch.set_warn_always(False)
+
+
+@pytest.mark.usefixtures("every_warning")
+def test_arrays_that_may_not_be_written_are_taken_without_a_word(models, patch, full):
+    """As those that are read from files."""
+    low, partner = patch.astype(np.float32), full.astype(np.float32)
+    for array in (low, partner):
+        array.setflags(write=False)
+    models.sample(low, "identity", "1", n=2, full_dose_hu=partner)
+    latent = models.embedding("low").encode(low).mean
+    latent.setflags(write=False)
+    models.embedding("low").decode(latent)
+
+
 def test_identity_returns_the_hu_it_was_given(models, volume):
     for hu in (volume.hu, np.round(volume.hu).astype(np.int16), volume.hu * 0 - 3024, volume.hu * 0 + 30000):
         given = volume.with_hu(hu)

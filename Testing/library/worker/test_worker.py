@@ -202,6 +202,42 @@ def test_describe_says_what_a_model_set_can_do(panel, tiny_models, tiny_spatial_
     assert [layer["name"] for layer in vector["denoisers"]["yang"]["layers"]] == list("12345678")
 
 
+def test_whoever_looks_into_the_log_finds_nothing_where_all_is_well(
+    start, tiny_complete_models, tiny_models, arrays, tmp_path
+):
+    """torch warns once in a process, of arrays that it may not write: those from files."""
+    volumes = {}
+    for dose, (_, volume) in arrays.items():
+        volumes[dose] = tmp_path / f"{dose}.npy"
+        np.save(volumes[dose], volume.hu.astype(np.float32))
+    low, full, affine = str(volumes["low"]), str(volumes["full"]), np.eye(4).tolist()
+    panel = start(*WORKER)
+    sample = {
+        "command": "sample", "models": str(tiny_complete_models), "denoiser": "chen", "layer": "5", "n": 3,
+        "volume": low, "region": [0, 0, 32, 32],
+    }  # fmt: skip
+    requests = [
+        {"command": "device"},
+        {"command": "describe", "models": str(tiny_models)},
+        {**sample, "full_dose": full},
+        {**sample, "affine": affine},
+        {**sample, "full_dose": full, "domain": "full"},
+        {**sample, "models": str(tiny_models)},
+        {"command": "denoise", "models": str(tiny_models), "denoiser": "yang", "volume": low},
+        {"command": "simulate", "volume": full, "affine": affine, "dose": 0.25, "seed": 0},
+    ]
+    said = []
+    for number, request in enumerate(requests):
+        if number > 1:
+            request["out"] = str(tmp_path / f"{number}.npy")
+        events = panel.ask(**request)
+        said += [(request["command"], each["message"]) for each in events if each["event"] == "log"]
+        assert events[-1]["event"] == "result", events[-1]
+    assert panel.close() == 0
+    assert not said
+    assert not panel.errors
+
+
 @pytest.mark.parametrize("kind", [np.float32, np.int16])
 def test_denoise_is_the_librarys(panel, tiny_models, arrays, tmp_path, kind):
     hu = arrays["low"][1].hu.astype(kind)

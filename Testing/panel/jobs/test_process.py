@@ -66,12 +66,14 @@ def test_it_loads_in_a_moment(journey):
     assert journey["load_s"] < 0.5 * journey["torch_s"]
 
 
-# These models have hardly been trained, so that samples lie outside the tolerance: the box's long text about it costs
-# Qt 100 ms once. With trained models the longest is 27 ms.
-long_text = pytest.mark.xfail(reason="the layout of the box's longest text takes Qt 100 ms", strict=False)
+# These models have hardly been trained, so that a draw is long, and 100 ms were seen in it once, 27 ms with trained
+# models. Not the box's text, which takes Qt 7 ms; a full collection of Python's garbage would take 80 ms.
+long_draw = pytest.mark.xfail(
+    reason="100 ms in a long draw, perhaps Python's garbage collection", strict=False
+)
 
 
-@pytest.mark.parametrize("work", [pytest.param("sampling", marks=long_text), "denoising"])
+@pytest.mark.parametrize("work", [pytest.param("sampling", marks=long_draw), "denoising"])
 def test_the_window_never_freezes(journey, work):
     assert journey[work]["state"] == "done"
     assert journey[work]["longest_s"] < 0.5 * journey[work]["seconds"], "it waits for the work"

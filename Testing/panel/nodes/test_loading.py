@@ -93,7 +93,7 @@ def test_samples_are_a_sequence_with_mean_and_std_at_their_place(written):
     np.testing.assert_allclose(ijk_to_ras(nodes.std), LPS_TO_RAS @ AFFINE, atol=1e-6)
     assert nodes.mean.GetAttribute("CTInvariance.layer") == "3"
     assert nodes.sample.GetImageData().GetDimensions() == (32, 32, 1)
-    assert nodes.mean.GetName() == "chen layer 3 τ 0.25 · mean"
+    assert nodes.mean.GetName() == "Mean · chen layer 3 τ 0.25"
 
 
 def test_figures_are_those_of_a_draw_of_the_panel(written):
@@ -119,7 +119,7 @@ def test_what_an_earlier_version_wrote_is_loaded_and_told(written):
     del table["invariance"]
     (folder / "table.json").write_text(json.dumps(table), "utf-8")
     nodes = samples_module.loadSamples(folder, slicer.vtkMRMLScene())
-    assert nodes.mean.GetName() == "chen layer 3 · mean"
+    assert nodes.mean.GetName() == "Mean · chen layer 3"
     assert "earlier version" in words.verdictOf(factsOf(nodes.browser)).sentence
 
 

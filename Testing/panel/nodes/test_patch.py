@@ -50,8 +50,11 @@ def test_outside_the_volume(node):
 
 
 def test_volume_smaller_than_the_patch(node):
-    with pytest.raises(VolumeError, match="smaller than the patch"):
+    smaller = r"the slices of 40×52 voxels are smaller than the patch of 64×32: head\. Choose a smaller patch"
+    with pytest.raises(VolumeError, match=smaller):
         Patch.around(node, None, 64, 32)
+    with pytest.raises(VolumeError, match="40×52 voxels in 7 slices is smaller than the patch of 32×32 in 9"):
+        Patch.around(node, None, 32, 32, 9)
     assert Patch.around(node, None, 64, 32, flexible=True) == Patch(3, 0, 10, 40, 32)
 
 

@@ -95,7 +95,7 @@ def test_scrubbing_keeps_window_name_transform_place_and_facts(scene, node):
     for number in (3, 11, 0):
         result.browser.SetSelectedItemNumber(number)
         assert (display.GetWindow(), display.GetLevel(), display.GetAutoWindowLevel()) == (111, 22, 0)
-        assert result.sample.GetName() == name == "head · yang layer 4 · sample"
+        assert result.sample.GetName() == name == "Sample · yang layer 4 · head"
         assert result.sample.GetTransformNodeID() == node.GetTransformNodeID()
         assert hierarchy.GetItemParent(hierarchy.GetItemByDataNode(result.sample)) == study
         assert result.sample.GetVoxelValueUnits().GetCodeValue() == "[hnsf'U]"
@@ -127,16 +127,16 @@ def test_draws_can_be_told_apart(scene, node):
         )
     ]
     assert titles == [
-        "head · yang layer 4 · mean",
-        "head · yang layer 7 · mean",
-        "chest · yang layer 4 · mean",
-        "head · yang layer 4 · slice 2 seed 8 · mean",
-        "head · yang layer 4 full dose · mean",
-        "head · yang layer 4 · slice 2 seed 8 (2) · mean",
-        "head · yang layer 4 τ 0.5 · mean",
-        "head · yang layer 4 τ 0.25 · mean",
-        "head · yang layer 4 full dose τ 1 · mean",
-        "head · yang layer 4 τ 0.5 · slice 2 seed 9 · mean",
+        "Mean · yang layer 4 · head",
+        "Mean · yang layer 7 · head",
+        "Mean · yang layer 4 · chest",
+        "Mean · yang layer 4 · slice 2 seed 8 · head",
+        "Mean · yang layer 4 full dose · head",
+        "Mean · yang layer 4 · slice 2 seed 8 (2) · head",
+        "Mean · yang layer 4 τ 0.5 · head",
+        "Mean · yang layer 4 τ 0.25 · head",
+        "Mean · yang layer 4 full dose τ 1 · head",
+        "Mean · yang layer 4 τ 0.5 · slice 2 seed 9 · head",
     ]
     names = [each.GetName() for each in pieces(samples.resultsIn(scene)[0])[:3]]
     assert len(set(names)) == 3
@@ -149,7 +149,7 @@ def test_pinned_samples_stay(scene, node):
     result.browser.SetSelectedItemNumber(2)
     np.testing.assert_array_equal(mrml.values(pinned), images()[5])
     np.testing.assert_allclose(mrml.world(pinned, (1, 2, 0)), mrml.world(node, (10, 9, 2)), atol=1e-6)
-    assert pinned.GetName() == "head · yang layer 4 · sample 5"
+    assert pinned.GetName() == "#6 · Sample · yang layer 4 · head"
     assert factsOf(pinned)["sample"] == "5"
     for wrong in (-1, 12):
         with pytest.raises(VolumeError, match="samples 0 to 11"):
@@ -290,3 +290,18 @@ def test_incomplete_draws_are_left_out(scene, node):
     scene.RemoveNode(node)
     (left,) = samples.resultsIn(scene)
     assert left.input is None
+
+
+def shortened(name: str) -> str:
+    """As Slicer's corner annotations in a narrow view: seven letters of both ends."""
+    return name if len(name) <= 17 else f"{name[:7]}...{name[-7:]}"
+
+
+def test_shortened_in_the_middle_names_still_tell_the_parts_of_a_draw(scene):
+    node = mrml.volume(scene, name="25% dose · 3: ,CE,Axial,3.0,,WITH CE,_1")
+    result = runAll(steps(node, denoised=images()[0], facts={**FACTS, "tolerance": 0.5}))
+    pinned = [samples.pinSample(result, index) for index in (0, 8)]
+    loaded = [shortened(each.GetName()) for each in (*pieces(result), *pinned, node)]
+    assert len(set(loaded)) == len(loaded)
+    for name, start in zip(loaded, ("Sample", "Mean", "Std", "Denoise", "#1 ", "#9 ", "25%"), strict=True):
+        assert name.startswith(start)

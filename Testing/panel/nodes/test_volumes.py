@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import types
 
 import numpy as np
@@ -44,6 +45,25 @@ def test_what_is_no_ct_is_refused_in_plain_words(scene):
 def test_values_that_are_no_numbers(node, bad):
     mrml.values(node)[4, 3, 2] = bad
     refused(node, "slice 4 .* NaN or infinite")
+
+
+def test_values_are_searched_again_once_they_have_changed(node):
+    volumes.requireCT(node)
+    mrml.values(node)[4, 3, 2] = np.nan
+    slicer.util.arrayFromVolumeModified(node)
+    refused(node, "slice 4 .* NaN or infinite")
+    mrml.values(node)[4, 3, 2] = 0
+    slicer.util.arrayFromVolumeModified(node)
+    volumes.requireCT(node)
+
+
+def test_looking_again_where_the_patch_was_moved_costs_next_to_nothing(scene):
+    node, took = mrml.volume(scene, shape=(40, 256, 256)), []
+    for _ in range(5):
+        start = time.thread_time()
+        volumes.requireCT(node)
+        took.append(time.thread_time() - start)
+    assert min(took[1:]) < 0.3 * took[0]
 
 
 def test_other_modalities_by_attribute_hierarchy_and_database(scene, monkeypatch):
@@ -155,3 +175,11 @@ def test_attributes_hold_text_and_json(scene):
     node.SetAttribute("other", "x")
     volumes.annotate(node, {"layer": "4", "region": [1, 2], "consistency": 0.25, "models": None})
     assert volumes.factsOf(node) == {"layer": "4", "region": "[1, 2]", "consistency": "0.25"}
+
+
+def test_whoever_watches_a_node_looks_once_at_all_its_facts(node):
+    """A slice view reads its volume anew whenever it says that it has changed."""
+    seen = []
+    node.AddObserver("ModifiedEvent", lambda caller, event: seen.append(len(volumes.factsOf(node))))
+    volumes.annotate(node, {f"figure {number}": number / 7 for number in range(20)})
+    assert seen == [20]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import types
-
 import numpy as np
 import pytest
 
@@ -181,24 +179,153 @@ def test_other_views_are_left_alone_and_come_back(scene):
     assert not layout.isComparing(own)
 
 
-def test_legend_in_the_view_of_the_spread_alone(scene, monkeypatch):
-    legend = types.SimpleNamespace()
-    for name in ("SetTitleText", "SetLabelFormat", "SetViewNodeIDs"):
-        setattr(legend, name, lambda value, name=name: setattr(legend, name[3:], value))
-    logic = types.SimpleNamespace(AddDefaultColorLegendDisplayNode=lambda node: legend)
-    modules = types.SimpleNamespace(colors=types.SimpleNamespace(logic=lambda: logic))
-    result = draw(mrml.volume(scene))
-    monkeypatch.setattr(slicer, "modules", modules, raising=False)
-    layout.showCompare(layoutOf(scene), result)
+SIZES = [(338, 393), (480, 440), (900, 300), (120, 160)]
+
+
+def resize(roles, size, uneven=0):
+    """What windows do to views: one after the other, not quite alike."""
+    manager = slicer.app.layoutManager()
+    for number, role in enumerate(roles):
+        logic = manager.sliceWidget(layout.VIEWS[role].tag).sliceLogic()
+        logic.ResizeSliceNode(size[0] + uneven * (number % 2), size[1] - uneven * (number // 3))
+
+
+def zooms(scene, roles):
+    """Millimetres per pixel of the views, across and upward."""
+    found = [
+        field / side
+        for view in views(scene, roles)
+        for field, side in zip(view.GetFieldOfView()[:2], view.GetDimensions()[:2], strict=True)
+    ]
+    return np.array(found)
+
+
+ROLES = ("input", "denoised", "sample", "mean", "std")
+
+
+@pytest.fixture
+def compared(bench):
+    """The layout and scene of an application in which a draw of 20 by 16 mm is compared."""
+    scene = slicer.mrmlScene
+    own = slicer.app.layoutManager().layoutLogic().GetLayoutNode()
+    layout.showCompare(own, draw(mrml.volume(scene, np.diag([-1.0, -1, 3, 1]))))
+    yield own, scene
+    layout.leaveCompare(own)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_one_zoom_for_all_whatever_sizes_come_later(compared, size):
+    _, scene = compared
+    resize(ROLES, size, uneven=1)
+    found = zooms(scene, ROLES)
+    np.testing.assert_allclose(found, found[0], rtol=1e-6)
+    filled = np.array([20, 16]) / found[0] / size  # 1 mm a pixel
+    assert 0.45 < filled.max() <= 1
+
+
+@pytest.mark.parametrize("by", ["zoomed", "moved"])
+def test_who_zooms_or_moves_is_left_alone(compared, by):
+    _, scene = compared
+    (view,) = views(scene, ("sample",))
+    resize(ROLES, (338, 393))
+    {
+        "zoomed": lambda: view.SetFieldOfView(5, 5 * 393 / 338, 1),
+        "moved": lambda: view.SetXYZOrigin(4, 3, 0),
+    }[by]()
+    before = view.GetFieldOfView(), view.GetXYZOrigin(), zooms(scene, ("mean",))
+    resize(("std",), (200, 200))
+    assert (view.GetFieldOfView(), view.GetXYZOrigin()) == before[:2]
+    np.testing.assert_array_equal(zooms(scene, ("mean",)), before[2])
+
+
+def test_scrolling_through_slices_is_no_zooming(compared):
+    _, scene = compared
+    resize(ROLES, (338, 393))
+    offsets = []
+    for view in views(scene, ROLES):
+        view.SetSliceOffset(view.GetSliceOffset() + 6)
+        offsets.append(view.GetSliceOffset())
+    resize(ROLES, (500, 500))
+    np.testing.assert_allclose(zooms(scene, ROLES), zooms(scene, ROLES)[0], rtol=1e-6)
+    assert zooms(scene, ROLES)[0] == pytest.approx(1.1 * 20 / 500)
+    assert [view.GetSliceOffset() for view in views(scene, ROLES)] == pytest.approx(offsets)
+
+
+def test_a_view_that_fills_the_window_is_filled(compared):
+    own, scene = compared
+    resize(ROLES, (300, 300))
+    (view,) = views(scene, ("mean",))
+    own.AddMaximizedViewNode(view)
+    resize(("mean",), (900, 700))
+    assert 16 / zooms(scene, ("mean",))[0] > 0.7 * 700
+    own.RemoveMaximizedViewNode(view)
+    resize(("mean",), (300, 300))
+    np.testing.assert_allclose(zooms(scene, ROLES), zooms(scene, ROLES)[0], rtol=1e-6)
+
+
+def test_bars_name_the_views_as_far_as_there_is_room(compared):
+    _, scene = compared
+    for width, longest in ((338, 2), (700, 12), (338, 2)):
+        resize(ROLES, (width, 400))
+        labels = [view.GetLayoutLabel() for view in views(scene, ROLES)]
+        assert len(set(labels)) == len(ROLES)
+        assert max(map(len, labels)) <= longest
+        if width == 700:
+            assert labels == ["Low dose", "Denoised", "Sample", "Mean", "Std"]
+    assert [view.GetName() for view in views(scene, ROLES)][:2] == ["Low dose", "Denoised"]
+    letters = {view.letters for view in layout.VIEWS.values()}
+    assert len(letters - {"R", "G", "Y"}) == len(layout.VIEWS), "Slicer's own views have these"
+
+
+def test_the_patch_is_dragged_in_the_view_of_the_input_alone(compared):
+    own, scene = compared
+    (view,) = views(scene, ("input",))
+    assert layout.viewsOfPatch(own) == [view.GetID()]
+    layout.leaveCompare(own)
+    assert layout.viewsOfPatch(own) == []
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_legend_keeps_to_the_margin_of_its_view(compared, size):
+    _, scene = compared
+    legend = scene.GetFirstNodeByClass("vtkMRMLColorLegendDisplayNode")
+    resize(ROLES, size)
     (view,) = views(scene, ("std",))
-    assert legend.ViewNodeIDs == [view.GetID()]
-    assert "HU" in legend.TitleText
+    assert legend.GetViewNodeIDs() == (view.GetID(),)
+    assert legend.GetOrientation() == legend.Horizontal
+    height = legend.GetSize()[0] * size[1]
+    toRAS = slicer.util.arrayFromVTKMatrix(view.GetSliceToRAS())
+    spread = slicer.util.getNode("Std · yang layer 4 · head")
+    middle = Patch.wholeSlice(spread, 0).corners(spread).mean(axis=0)
+    field, lowered = view.GetFieldOfView()[1], (toRAS[:3, 3] - middle) @ toRAS[:3, 1]
+    above, below = (
+        (field - 16) / 2 + side * lowered for side in (1, -1)
+    )  # free, mm; the image is 16 mm high
+    assert legend.GetPosition()[1] == 1.0  # at the upper end
+    assert 12 <= height <= above * size[1] / field
+    assert below >= -1e-9
+    assert legend.GetSize()[1] <= 1
+    assert "HU" in legend.GetLabelFormat()
 
 
-def test_a_real_legend_shows_in_one_view_only(scene):
-    logic = slicer.vtkSlicerColorLogic()
-    logic.SetMRMLScene(scene)
-    result = draw(mrml.volume(scene))
-    legend = logic.AddDefaultColorLegendDisplayNode(result.std)
-    legend.SetViewNodeIDs(["vtkMRMLSliceNodeCTInvarianceStd"])
-    assert legend.GetViewNodeIDs() == ("vtkMRMLSliceNodeCTInvarianceStd",)
+def test_a_volume_is_shown_in_the_views_of_others(compared):
+    own, scene = compared
+    before = {role: node.GetBackgroundVolumeID() for role, node in composites(scene, ROLES).items()}
+    volume = mrml.volume(scene, name="chest")
+    layout.showVolume(volume)
+    assert not layout.isComparing(own)
+    assert before == {role: node.GetBackgroundVolumeID() for role, node in composites(scene, ROLES).items()}
+    red = slicer.app.layoutManager().sliceWidget("Red").sliceLogic()
+    assert red.GetBackgroundLayer().GetVolumeNode() is volume
+
+
+def test_zoom_and_slice_stay_where_another_volume_on_the_same_grid_comes(bench):
+    red = slicer.app.layoutManager().sliceWidget("Red").sliceLogic()
+    layout.showVolume(mrml.volume(slicer.mrmlScene))
+    red.GetSliceNode().SetFieldOfView(7, 7, 1)
+    red.SetSliceOffset(red.GetSliceOffset() + 6)
+    chosen = red.GetSliceNode().GetFieldOfView()[:2], red.GetSliceOffset()
+    layout.showVolume(mrml.volume(slicer.mrmlScene, name="low dose"))
+    assert (red.GetSliceNode().GetFieldOfView()[:2], red.GetSliceOffset()) == chosen
+    layout.showVolume(mrml.volume(slicer.mrmlScene, np.diag([-2.0, -2, 3, 1]), "other"))
+    assert red.GetSliceNode().GetFieldOfView()[0] > 52  # mm: the whole of it

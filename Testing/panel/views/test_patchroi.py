@@ -158,3 +158,13 @@ def test_it_is_not_saved_with_the_scene(node, roi):
     roi.show(node, PATCH)
     assert not roi.node.GetSaveWithScene()
     assert not roi.node.GetDisplayNode().GetSaveWithScene()
+
+
+def test_it_is_shown_where_it_helps(scene, node, roi):
+    roi.showIn(["vtkMRMLSliceNodeRed"])
+    roi.show(node, PATCH)
+    display = roi.node.GetDisplayNode()
+    assert display.GetViewNodeIDs() == ("vtkMRMLSliceNodeRed",)
+    roi.showIn([])
+    assert display.GetViewNodeIDs() == ()
+    assert display.GetInteractionHandleScale() <= 1.5, "a handle of Slicer's size hides what is looked at"
