@@ -16,6 +16,7 @@ from .errors import (
 )
 from .events import VERSION, Cancelled, Event, OnEvent, Progress, Reporter, part, unheard
 from .paths import PathLike, as_paths, files_under
+from .time_left import TimeLeft
 
 __all__ = [
     "VERSION",
@@ -33,6 +34,7 @@ __all__ = [
     "PathLike",
     "Progress",
     "Reporter",
+    "TimeLeft",
     "VolumeError",
     "WeightsError",
     "as_paths",

@@ -17,6 +17,8 @@ from ..data import Data, Patches, PatientSlices, Store, as_pairs, load_patients,
 from ..models import save_tensors
 from ..sources import SeriesPair, Split, anatomies, split_patients
 from ..tensors import denormalize
+from .machine import seconds_per_planned
+from .plan import plan_data
 from .run import Run, make_fabric, stage_seed
 
 _SCANNING_SHARE = 0.05  # of the time for the data
@@ -33,6 +35,7 @@ def prepare(config: Config, data: Data, out: Path, report: Reporter, store: Stor
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         fabric = make_fabric(config)
+    report.time_left.expect(seconds_per_planned(fabric.device))
     patients = _load(used, config, store, report, fabric)
     _check_sizes(patients, config)
     training, kept = (
@@ -74,7 +77,8 @@ def _load(
     if wanted.series:
         what = f"converting {wanted.series} series, {wanted.size / 1e6:.0f} MB, to {store.folder}"
         report.emit("log", message=what)
-    patients = load_patients(
+    report.time_left.plan("data", _data_work(pairs, config, store))
+    return load_patients(
         pairs,
         config.data,
         seed=config.seed,
@@ -82,8 +86,13 @@ def _load(
         device=str(fabric.device),
         progress=part(lambda fraction: report.progress("data", fraction), _SCANNING_SHARE, 1),
     )
-    report.forget_speed()  # reading and simulating is nothing like training
-    return patients
+
+
+def _data_work(pairs: Sequence[SeriesPair], config: Config, store: Store) -> float:
+    """Seconds that converting series, and simulating the low dose of those that have none, will take."""
+    alone = [pair for pair in pairs if pair.low_dose is None]
+    whole, simulated = (needed(some, config.data, store, seed=config.seed).size for some in (pairs, alone))
+    return plan_data(converted=whole - simulated, simulated=simulated)
 
 
 def _begin(run: Run, patients: Split) -> None:
