@@ -15,6 +15,7 @@ from .errors import (
     WeightsError,
 )
 from .events import VERSION, Cancelled, Event, OnEvent, Progress, Reporter, part, unheard
+from .figures import decimal, megabytes
 from .paths import PathLike, as_paths, files_under
 from .time_left import TimeLeft
 
@@ -38,8 +39,10 @@ __all__ = [
     "VolumeError",
     "WeightsError",
     "as_paths",
+    "decimal",
     "files_under",
     "index_file",
+    "megabytes",
     "part",
     "store_folder",
     "unheard",

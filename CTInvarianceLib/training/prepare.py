@@ -11,7 +11,7 @@ import torch
 from lightning_fabric import Fabric
 
 from .. import __version__
-from ..base import ModelsError, Reporter, part
+from ..base import ModelsError, Reporter, megabytes, part
 from ..config import DOMAINS, MANIFEST, Config, read_manifest, unrelated_file, write_manifest
 from ..data import Data, Patches, PatientSlices, Store, as_pairs, load_patients, needed, too_small
 from ..models import save_tensors
@@ -75,7 +75,7 @@ def _load(
     """Slices out of the store; says before how much has to be converted."""
     wanted = needed(pairs, config.data, store, seed=config.seed)
     if wanted.series:
-        what = f"converting {wanted.series} series, {wanted.size / 1e6:.0f} MB, to {store.folder}"
+        what = f"converting {wanted.series} series, {megabytes(wanted.size)}, to {store.folder}"
         report.emit("log", message=what)
     report.time_left.plan("data", _data_work(pairs, config, store))
     return load_patients(
