@@ -6,11 +6,13 @@ import math
 
 
 def decimal(value: float, places: int = 3) -> str:
-    """A number with so many decimal places; "< 0.001" where it is not 0 but would be shown so, "–" where it is none."""
+    """A number with so many decimal places; "0" only where it is, "< 0.001" where it is less, "–" for NaN."""
     if not math.isfinite(value):
         return "–"
+    if value == 0:
+        return "0"
     least = 10.0**-places
-    if value == 0 or abs(value) >= least / 2:
+    if abs(value) >= least / 2:
         return f"{value:.{places}f}"
     return f"< {least:.{places}f}" if value > 0 else f"> -{least:.{places}f}"
 

@@ -38,4 +38,4 @@ def test_the_page_hides_no_number_that_is_not_nothing(tmp_path):
     rows = [{"domain": "low", "rmse_hu": 0.0002, "visibility": 0.5, "kl": 0.0, "moved_hu": None}]
     write_report({"embedding": rows}, tmp_path)
     page = (tmp_path / "report.html").read_text("utf-8")
-    assert "<td>low</td><td>&lt; 0.001</td><td>0.500</td><td>0.000</td><td>–</td>" in page
+    assert "<td>low</td><td>&lt; 0.001</td><td>0.500</td><td>0</td><td>–</td>" in page
