@@ -11,6 +11,7 @@ import math
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .flat_patches import FlatPatches, Images
 from .noise_spectrum import HIGHEST, LEAST_RINGS, Array, NoiseSpectrum, detrended, ring_powers
@@ -83,7 +84,7 @@ def noise_of(patches: Array, pixel_mm: float) -> NoiseSpectrum | None:
     return None if _steepness(frequency, noise) > STEEPEST else spectrum
 
 
-def _quantile(power: Array, band: Array) -> Array:
+def _quantile(power: Array, band: NDArray[np.bool_]) -> Array:
     """A low quantile over the patches in each ring, their level taken out: patches (n, rings), rings of the level."""
     mean = power.mean(0)
     level = (power[:, band] / mean[band]).mean(1, keepdims=True)
