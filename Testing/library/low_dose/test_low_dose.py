@@ -297,12 +297,15 @@ def test_noise_level_of_white_noise():
 def test_quarter_dose_of_real_ct_doubles_its_noise_and_keeps_its_spectrum_and_mean(shared_data, name):
     scan = read_volume(shared_data / "volumes" / f"{name}.nrrd")
     full = scan
-    low, pixel_mm = simulate_low_dose(full, 0.25).hu, scan.spacing[0]
+    simulated, pixel_mm = simulate_low_dose(full, 0.25), scan.spacing[0]
+    low = simulated.hu
     noise = low - full.hu
     flat = FlatPatches.of(full.hu, pixel_mm)
     original, lower, inserted = (flat.spectrum(hu) for hu in (full.hu, low, noise))
     assert lower.peak() == pytest.approx(original.peak(), rel=0.1)
-    assert inserted.peak() == pytest.approx(original.peak(), rel=0.15)
+    # Where the spectrum is continued, that of the image holds anatomy.
+    known = simulated.spectrum.kind == "measured"
+    assert inserted.peak() == pytest.approx(original.peak(), rel=0.15 if known else 0.2)
     # The same patches; anatomy in them, which no dose changes, lowers the ratio, and electronic noise raises it.
     assert 1.8 < np.median(flat.read(low).std((1, 2)) / flat.read(full.hu).std((1, 2))) < 2.4
     levels = [[soft_tissue_noise(image, pixel_mm) for image in hu] for hu in (full.hu, low)]
