@@ -29,7 +29,7 @@ COLOURS = {"original": "#2b6cb0", "quarter dose": "#c05621", "inserted": "#2f855
 
 @dataclass(frozen=True)
 class Figures:
-    """What is measured of one scan; HU, cycles per mm, seconds."""
+    """What is measured of one scan; HU, cycles per mm, seconds; where the spectrum of the inserted noise is from."""
 
     noise_ratio: float
     patch_ratio: float
@@ -39,6 +39,7 @@ class Figures:
     peak_low: float
     peak_inserted: float
     seconds_per_slice: float
+    spectrum: str
 
 
 def scans(folder: Path) -> dict[str, CTVolume]:
@@ -56,7 +57,8 @@ def scans(folder: Path) -> dict[str, CTVolume]:
 
 def measure(full: CTVolume, *, two_scans: bool) -> tuple[Figures, dict[str, NoiseSpectrum]]:
     start = time.perf_counter()
-    low = simulate_low_dose(full, DOSE).hu
+    simulated = simulate_low_dose(full, DOSE)
+    low = simulated.hu
     seconds = (time.perf_counter() - start) / len(low)
     hu, pixel_mm = full.hu.astype(np.float32), full.spacing[0]
     noise, flat = low - hu, FlatPatches.of(hu, pixel_mm)
@@ -72,6 +74,7 @@ def measure(full: CTVolume, *, two_scans: bool) -> tuple[Figures, dict[str, Nois
         float(noise[(hu > -1024) & (hu < -950)].mean()),
         *(spectrum.peak() for spectrum in spectra.values()),
         seconds,
+        simulated.spectrum.kind,
     )
     if two_scans:
         difference = np.stack([hu[0] - hu[1]] * 2) / np.sqrt(2)
@@ -129,6 +132,7 @@ def main() -> None:
     print(f"{THREADS} threads, dose {DOSE}")
     print(
         f"{'':36}{'noise':>7}{'patches':>9}{'mean HU':>9}{'air HU':>8}{'peak':>7}{'low':>7}{'added':>7}{'s/slice':>9}"
+        "  spectrum"
     )
     measured = {}
     for folder in arguments.folder:
@@ -138,7 +142,8 @@ def main() -> None:
             v = result[0]
             print(
                 f"{title:36}{v.noise_ratio:7.2f}{v.patch_ratio:9.2f}{v.mean_shift:9.2f}{v.air_shift:8.2f}"
-                f"{v.peak_original:7.3f}{v.peak_low:7.3f}{v.peak_inserted:7.3f}{v.seconds_per_slice:9.2f}",
+                f"{v.peak_original:7.3f}{v.peak_low:7.3f}{v.peak_inserted:7.3f}{v.seconds_per_slice:9.2f}"
+                f"  {v.spectrum}",
                 flush=True,
             )
     if arguments.out:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
-from ..base import Event, Progress, Reporter
+from ..base import Event, Progress, Reporter, decimal
 
 _LINE_EVERY_S = 15.0
 
@@ -78,7 +78,7 @@ def show_table(title: str, rows: list[dict[str, Any]]) -> None:
     for name in rows[0]:
         table.add_column(name, justify="left" if isinstance(rows[0][name], str) else "right")
     for row in rows:
-        table.add_row(*(f"{value:.3f}" if isinstance(value, float) else str(value) for value in row.values()))
+        table.add_row(*(decimal(value) if isinstance(value, float) else str(value) for value in row.values()))
     Terminal(width=None if sys.stdout.isatty() else 120).print(table)
 
 

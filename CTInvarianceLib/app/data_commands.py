@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any
 
-from ..base import DataError
+from ..base import DataError, decimal, megabytes
 from ..config import DataConfig
 from ..sources import (
     Scan,
@@ -120,7 +120,7 @@ def _build(options: Namespace, target: Any) -> int:
     _name(found)
     config, pairs = DataConfig(dose=options.dose), require_pairs(found)
     wanted = needed(pairs, config, target, seed=options.seed)
-    print(f"{wanted.series} series to convert, {wanted.size / 1e6:.0f} MB, to {target.folder}", flush=True)
+    print(f"{wanted.series} series to convert, {megabytes(wanted.size)}, to {target.folder}", flush=True)
     useless: list[LeftOut] = []
     with progress_shown("converting") as progress:
         load_patients(pairs, config, seed=options.seed, store=target, left_out=useless, progress=progress)
@@ -143,12 +143,12 @@ def _list(options: Namespace, target: Any) -> int:
             "dose": "as it was" if entry.dose == 1 else f"{entry.dose:.0%} simulated",
             "slices": entry.shape[0],
             "pixels": _text([*entry.shape[1:]]),
-            "MB": f"{entry.size / 1e6:.1f}",
+            "MB": decimal(entry.size / 1e6, 1),
         }
         for entry in entries
     ]
     total = sum(entry.size for entry in entries)
-    show_table(f"{len(rows)} series, {total / 1e6:.0f} MB, in {target.folder}", rows)
+    show_table(f"{len(rows)} series, {megabytes(total)}, in {target.folder}", rows)
     return 0
 
 
@@ -165,7 +165,7 @@ def _delete(options: Namespace, target: Any) -> int:
     size = sum(entry.size for entry in gone)
     for entry in gone:
         target.delete(entry)
-    print(f"Deleted {len(gone)} series, {size / 1e6:.0f} MB.")
+    print(f"Deleted {len(gone)} series, {megabytes(size)}.")
     return 0
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,8 @@ if TYPE_CHECKING:
 
 _PATIENTS, _SLICES, _SAMPLES, _SEED = 12, 4, 64, 0
 _PHANTOMS_UNTIL, _TRAINING_UNTIL = 0.01, 0.84  # shares of the demo's time
+_TELLING = 0.1  # share of the demo's time: a shorter part does not tell how long the others take
+_TOLD_UNTIL = 0.9  # of a part: what is left of it tells how long it would take as a whole
 _FOLDERS = ("phantoms", "phantoms.unfinished", "models", "samples", "montages")
 
 
@@ -151,16 +152,22 @@ class _Total:
     """Joins the progress of consecutive jobs into one, with the time left for all of them."""
 
     def __init__(self, on_event: OnEvent) -> None:
-        self._on_event, self._start = on_event, time.monotonic()
+        self._on_event = on_event
 
     def part(self, first: float, last: float) -> OnEvent:
         """A listener for a job that fills the demo's time from `first` to `last`, fractions of the whole."""
+        whole: float | None = None
 
         def listen(event: Event) -> None:
+            nonlocal whole
             if event["event"] == "progress":
-                fraction = first + (last - first) * event["fraction"]
-                left = (time.monotonic() - self._start) * (1 - fraction) / max(fraction, 1e-3)
-                event = {**event, "fraction": fraction, "eta_s": round(left, 1) if fraction > 0.01 else None}
+                fraction, left = event["fraction"], event["eta_s"]
+                if left is not None and fraction < _TOLD_UNTIL:
+                    whole = left / (1 - fraction)
+                if left is not None and whole is not None:
+                    left = round(left + whole * (1 - last) / (last - first), 1)
+                told = left if last - first >= _TELLING else None
+                event = {**event, "fraction": first + (last - first) * fraction, "eta_s": told}
             self._on_event(event)
 
         return listen

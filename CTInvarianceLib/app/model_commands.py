@@ -22,6 +22,10 @@ from ..config import (
 )
 from .console import Console, progress_shown, show_table
 
+_TITLES = {
+    "samples": "samples (tolerance in rescans; spread, arrives, noise_arrives, change_rms and moved in HU)"
+}
+
 
 def train(options: Namespace) -> None:
     """Train a model set, or go on with one."""
@@ -106,5 +110,5 @@ def demo(options: Namespace) -> None:
     with Console() as console, _stop_on_interrupt() as should_stop:
         summary = run_demo(Path(options.out), fresh=options.fresh, on_event=console, should_stop=should_stop)
     for title, rows in summary.tables.items():
-        show_table(title, rows)
+        show_table(_TITLES.get(title, title), rows)
     print(f"Look at {summary.pictures}; numbers are in {summary.table}.")

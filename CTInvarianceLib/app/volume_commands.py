@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from argparse import Namespace
 from pathlib import Path
@@ -25,6 +26,8 @@ def simulate(options: Namespace) -> None:
     with progress_shown("simulating") as progress:
         low = simulate_low_dose(volume, options.dose, seed=options.seed, progress=progress)
     write_volume(low, options.out)
+    if low.spectrum.sentence:
+        print(low.spectrum.sentence, file=sys.stderr)
 
 
 def denoise(options: Namespace) -> None:

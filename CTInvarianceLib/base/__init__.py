@@ -16,7 +16,9 @@ from .errors import (
     WeightsError,
 )
 from .events import VERSION, Cancelled, Event, OnEvent, Progress, Reporter, part, unheard
+from .figures import decimal, megabytes
 from .paths import PathLike, as_paths, files_under
+from .time_left import TimeLeft
 
 __all__ = [
     "VERSION",
@@ -35,11 +37,14 @@ __all__ = [
     "PathLike",
     "Progress",
     "Reporter",
+    "TimeLeft",
     "VolumeError",
     "WeightsError",
     "as_paths",
+    "decimal",
     "files_under",
     "index_file",
+    "megabytes",
     "part",
     "require_folder",
     "require_place",

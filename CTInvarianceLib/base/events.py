@@ -7,8 +7,10 @@ value), log, result, error, cancelled; every one carries `job`.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
+
+from .time_left import TimeLeft
 
 Event = dict[str, Any]
 OnEvent = Callable[[Event], object]
@@ -40,6 +42,7 @@ class Reporter:
         on_event: gets every event.
         plan: stages in their order, each with the share of the work that it stands for (any unit).
         job: identifier that every event carries.
+        apart: stages whose speed tells nothing about that of the others.
         should_stop: asked at every step; True ends the job with `Cancelled`.
     """
 
@@ -49,12 +52,12 @@ class Reporter:
         plan: Mapping[str, float],
         *,
         job: str = "job",
+        apart: Collection[str] = (),
         should_stop: Callable[[], bool] = lambda: False,
     ) -> None:
-        self._listeners, self._plan, self._job, self._should_stop = [on_event], dict(plan), job, should_stop
-        self._done = dict.fromkeys(self._plan, 0.0)
-        self._skipped = 0.0
-        self._start = self._last = time.monotonic()
+        self._listeners, self._job, self._should_stop = [on_event], job, should_stop
+        self.time_left = TimeLeft(plan, apart=apart)
+        self._told = self._last = time.monotonic()
 
     def emit(self, event: str, **fields: Any) -> None:
         """Send one event."""
@@ -67,12 +70,7 @@ class Reporter:
 
     def skip(self, stage: str, fraction: float = 1.0) -> None:
         """Note what an earlier run has done already: it counts as progress, but not for the speed."""
-        self._skipped += self._plan[stage] * (fraction - self._done[stage])
-        self._done[stage] = fraction
-
-    def forget_speed(self) -> None:
-        """Measure the speed anew: what was done until now says nothing about how long the rest takes."""
-        self._skipped, self._start = self._work(), time.monotonic()
+        self.time_left.skip(stage, fraction)
 
     def progress(self, stage: str, fraction: float, **more: Any) -> None:
         """Say how far `stage` is, 0 to 1; raises `Cancelled` where the job is to stop.
@@ -82,11 +80,13 @@ class Reporter:
             fraction: of it.
             more: fields for the event, which is sent at once then.
         """
-        self._done[stage] = fraction
         now = time.monotonic()
+        self.time_left.advance(stage, fraction, now - self._told)
+        self._told = now
         if more or fraction >= 1 or now - self._last >= _EVERY_S:
-            self._last = now
-            fields = {"stage": stage, "fraction": self.fraction, "eta_s": self._eta(now)}
+            self._last, left = now, self.time_left.at(now)
+            eta = None if left is None else round(left, 1)
+            fields = {"stage": stage, "fraction": self.fraction, "eta_s": eta}
             self.emit("progress", **fields, stage_fraction=fraction, **more)
         if self._should_stop():
             raise Cancelled(stage)
@@ -99,12 +99,4 @@ class Reporter:
     @property
     def fraction(self) -> float:
         """How much of the whole job is done, 0 to 1."""
-        return min(1.0, self._work() / max(sum(self._plan.values()), 1e-9))
-
-    def _work(self) -> float:
-        return sum(self._plan[stage] * done for stage, done in self._done.items())
-
-    def _eta(self, now: float) -> float | None:
-        fresh = self._work() - self._skipped
-        left = sum(self._plan.values()) - self._work()
-        return round((now - self._start) * left / fresh, 1) if fresh > 0 else None
+        return self.time_left.fraction

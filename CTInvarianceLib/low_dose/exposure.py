@@ -43,7 +43,7 @@ class Exposure:
         beam: the rays.
         shape: (rows, columns) of the images.
         pixel_mm: side of their pixels.
-        kernel: of the reconstruction.
+        kernel: of the reconstruction, one for all slices or one for each.
         weakening: exp(p) / fluence of each ray, p its line integral; (slices, views, detectors).
         white: N(0, 1) for each ray; the same shape.
     """
@@ -66,10 +66,14 @@ class Exposure:
         scanner: Scanner,
         seeds: Sequence[Sequence[int]],
         device: str | torch.device,
+        bandwidth: float | None = None,
     ) -> Exposure:
-        """Exposure of bodies that have images of the same shape and pixel; every slice has a seed of its own."""
+        """Exposure of bodies that have images of the same shape and pixel; every slice has a seed of its own.
+
+        ``bandwidth`` sets the number of views; None: that of the kernel.
+        """
         # Spokes of a spectrum of this width stay closer than the resolution of a field of this size.
-        views = math.ceil(math.pi * max(shape) * pixel_mm * kernel.bandwidth())
+        views = math.ceil(math.pi * max(shape) * pixel_mm * (bandwidth or kernel.bandwidth()))
         beam = ParallelBeam.covering(shape, pixel_mm, DETECTOR_MM, views)
         integrals = _line_integrals(bodies, beam, torch.device(device))
         field_mm = max(bodies[0].hu.shape) * bodies[0].pixel_mm
@@ -80,7 +84,8 @@ class Exposure:
     def __getitem__(self, slices: Tensor) -> Exposure:
         """The exposure of some slices, given as a tensor of indices."""
         chosen = self.weakening[slices], self.white[slices]
-        return Exposure(self.beam, self.shape, self.pixel_mm, self.kernel, *chosen)
+        kernel = self.kernel.of_slices(slices.cpu().numpy())
+        return Exposure(self.beam, self.shape, self.pixel_mm, kernel, *chosen)
 
     def noise(self, dose: float, original: float | None, photons: Tensor, s: float) -> Tensor:
         """Noise in HU that takes the slices from one dose to another; original None: from no noise at all.
@@ -103,6 +108,25 @@ class Exposure:
         mu = filtered_back_projection(rays, self.beam, self.shape, self.pixel_mm, window=self.kernel.window)
         return mu * HU_PER_MU
 
+    def growth(self, index: int, pixels: Tensor, dose: float, photons: float, s: float) -> float:
+        """What a lower dose adds to the variance at full dose, over that: 1 / dose - 1, more for electronic noise.
+
+        Args:
+            index: of the slice.
+            pixels: (row, column) of where, shape (n, 2); the median of them is told.
+            dose: wanted, a share of that of the images.
+            photons: N0.
+            s: standard deviation of the electronic noise in photons.
+        """
+        cos, sin, _ = self.beam.directions()
+        views = torch.arange(0, self.beam.views, max(1, self.beam.views // COARSE_VIEWS))
+        y, x = ((pixels[:, k].cpu() - (self.shape[k] - 1) / 2) * self.pixel_mm for k in (0, 1))
+        along = cos[views, None] * x + sin[views, None] * y
+        detector = (along / self.beam.spacing_mm + (self.beam.detectors - 1) / 2).round().long()
+        passing = self.weakening[index][views[:, None], detector] / photons
+        full, low = (_ray_variance(passing / d, s).sum(0) for d in (1.0, dose))
+        return ((low - full) / full).median().item()
+
     def photons_for(self, sigma_hu: Tensor, s: float) -> Tensor:
         """N0 that gives noise of these sizes on the axis: sigma^2 = gain (m1 / N0 + s^2 m2 / N0^2).
 
@@ -113,12 +137,12 @@ class Exposure:
             s: standard deviation of the electronic noise in photons.
         """
         middle = self.weakening[:, :, self.beam.detectors // 2]
-        inverse = noise_gain(self.kernel) / sigma_hu**2
+        inverse = torch.as_tensor(noise_gain(self.kernel)).to(sigma_hu) / sigma_hu**2
         counting, electronic = inverse * middle.mean(1), inverse * s**2 * (middle**2).mean(1)
         return counting / 2 + (counting**2 / 4 + electronic).sqrt()
 
 
-def noise_gain(kernel: Kernel) -> float:
+def noise_gain(kernel: Kernel) -> NDArray[np.float64]:
     """HU^2 of variance in the middle per unit variance of each ray of the scan: pi^2 ds / V * integral H(f)^2 df."""
     return math.pi**2 * DETECTOR_MM / SCAN_VIEWS * kernel.power() * HU_PER_MU**2
 

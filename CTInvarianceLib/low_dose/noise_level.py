@@ -17,6 +17,7 @@ MIDDLE_HU = 65.0  # moments are taken around it: float32 then tells the variance
 PERCENTILE = 5.0  # the smoothest windows: those that hold noise and little anatomy
 LEAST_WINDOWS = 64
 SMOOTHING_MM = 4.7  # noise has most of its power at waves shorter than twice this, organs at longer ones
+FINE_MM = 1.6  # of the waves that anatomy has least of: shorter than three times this
 LEAST_FLAT, FLATTEST = 16, 0.05
 LEAST_NOISE_HU = 0.5  # below the rounding of HU to integers (1 / sqrt(12)) there is nothing to measure
 
@@ -85,10 +86,12 @@ class FlatWindows:
     Attributes:
         where: which windows are flat, shape (rows - side + 1, columns - side + 1).
         smoothing: side of the average in pixels, odd; windows are three times as wide.
+        fine: side of another average, over 1.6 mm.
     """
 
     where: Tensor
     smoothing: int
+    fine: int
 
     @classmethod
     def of(cls, image: Tensor, pixel_mm: float) -> FlatWindows | None:
@@ -98,18 +101,30 @@ class FlatWindows:
             image: one slice in HU, shape (rows, columns).
             pixel_mm: side of a pixel in mm.
         """
-        smoothing = max(3, 2 * round((SMOOTHING_MM / pixel_mm - 1) / 2) + 1)
+        smoothing, fine = (max(3, 2 * round((mm / pixel_mm - 1) / 2) + 1) for mm in (SMOOTHING_MM, FINE_MM))
         mean, unevenness = _moments(_smoothed(_centered(image), smoothing), 3 * smoothing)
         soft = _is_soft(mean)
         count = int(soft.count_nonzero())
         if count < LEAST_WINDOWS:
             return None
         bound = unevenness[soft].kthvalue(max(LEAST_FLAT, int(FLATTEST * count))).values
-        return cls(soft & (unevenness <= bound), smoothing)
+        return cls(soft & (unevenness <= bound), smoothing, fine)
+
+    def centers(self, count: int) -> Tensor:
+        """(row, column) of the pixels in the middle of some of the windows, evenly chosen; shape (up to count, 2)."""
+        found = self.where.nonzero() + 3 * self.smoothing // 2
+        return found[:: math.ceil(len(found) / count)]
 
     def variance(self, image: Tensor) -> Tensor:
         """Variance of the noise above 0.13 cycles per mm in each window, HU^2, shape (windows,)."""
-        rest = image - _smoothed(image, self.smoothing)
+        return self._beyond(image, self.smoothing)
+
+    def fine_variance(self, image: Tensor) -> Tensor:
+        """The same of the noise above about 0.35 cycles per mm, or above what three pixels resolve."""
+        return self._beyond(image, self.fine)
+
+    def _beyond(self, image: Tensor, smoothing: int) -> Tensor:
+        rest = image - _smoothed(image, smoothing)
         return _moments(rest, 3 * self.smoothing)[1][self.where].clamp(min=0)
 
 

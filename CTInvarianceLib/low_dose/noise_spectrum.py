@@ -7,8 +7,6 @@ al., J Appl Clin Med Phys 17(3) (2016). Its integral over the plane is the varia
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,22 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..base import VolumeError
-from .noise_level import LEAST_NOISE_HU, SMOOTHING_MM, SOFT_TISSUE_HU
 
-PATCH_MM = 24.0  # fits into liver, muscle and brain; resolves 0.06 cycles per mm
-LEAST_PIXELS = 16
-LEAST_PATCHES = 24
-MOST_PATCHES = 600
-FLATTEST = (
-    3.0  # percent of the patches of soft tissue: as flat as differences of neighbouring slices, measured
-)
-AS_FLAT = 1.25
 LOWEST = 0.1  # cycles per mm: below it anatomy outweighs the noise, and trends and the choice of patches take from it
 HIGHEST = 0.9  # of the Nyquist frequency: beyond it folded noise counts twice
 FAINTEST = 0.01  # of the greatest power: what lies below is rounding to whole HU
 LEAST_RINGS = 5
-STEEPEST = -15.0  # mm: of ln(NPS / f) at the lowest trusted frequency; smoothing scanners reach -12
 DEGREE = 4
+SLOPE_OVER = 0.2  # cycles per mm above the lowest trusted frequency, from which the fit goes on below it
 
 Array = NDArray[np.float64]
 
@@ -45,23 +34,26 @@ class NoiseSpectrum:
         power: NPS, HU^2 mm^2, shape (n,).
         cells: independent frequencies that a ring averages over, shape (n,).
         pixel_mm: side of the pixels.
+        lowest: the frequency below which the power is not that of the noise alone, cycles per mm.
     """
 
     frequency: Array
     power: Array
     cells: Array
     pixel_mm: float
+    lowest: float = LOWEST
 
     def trusted(self) -> NDArray[np.bool_]:
         """The rings where noise dominates: above anatomy, below folding and rounding."""
         below = self.frequency <= HIGHEST * 0.5 / self.pixel_mm
-        band = (self.frequency >= LOWEST) & below & (self.power > 0)
+        band = (self.frequency >= self.lowest) & below & (self.power > 0)
         return band & (self.power > FAINTEST * self.power[band].max(initial=0.0))
 
     def smooth(self, frequency: Array) -> Array:
         """NPS(f) = f exp(quartic in f), fitted to the trusted rings.
 
-        NPS / f is constant above them; below, its logarithm goes on as it begins, to half the lowest of them.
+        NPS / f is constant above them. Below, it goes on as a Gaussian, exp(-b f^2), with the b that it has in the
+        0.2 cycles per mm above: kernels are flat at 0.
 
         f times a smooth window squared is what filtered back-projection of white noise gives.
 
@@ -75,9 +67,10 @@ class NoiseSpectrum:
             )
         f, power = self.frequency[ring], self.power[ring]
         fit = np.polynomial.Polynomial.fit(f, np.log(power / f), DEGREE, w=np.sqrt(self.cells[ring]))
-        slope = min(max(float(fit.deriv()(f[0])), STEEPEST), 0.0)
-        below = np.clip(frequency, f[0] / 2, f[0]) - f[0]
-        return np.asarray(frequency * np.exp(fit(np.clip(frequency, f[0], f[-1])) + slope * below))
+        further = min(f[0] + SLOPE_OVER, f[-1])
+        b = max((fit(f[0]) - fit(further)) / (further**2 - f[0] ** 2), 0.0)
+        below = f[0] ** 2 - np.minimum(frequency, f[0]) ** 2
+        return np.asarray(frequency * np.exp(fit(np.clip(frequency, f[0], f[-1])) + b * below))
 
     def band(self) -> tuple[float, float]:
         """Lowest and highest trusted frequency, cycles per mm."""
@@ -92,88 +85,30 @@ class NoiseSpectrum:
         return float(np.average(f[top], weights=power[top]))
 
 
-@dataclass(frozen=True, eq=False)
-class FlatPatches:
-    """Where the flattest soft tissue of some slices lies: the same places can be read in other images of the grid.
-
-    Attributes:
-        corners: (slice, row, column) of the first pixel of each patch, shape (n, 3).
-        size: pixels along each side.
-        pixel_mm: side of a pixel.
-    """
-
-    corners: NDArray[np.intp]
-    size: int
-    pixel_mm: float
-
-    @classmethod
-    def of(cls, slices: Sequence[NDArray[Any]] | NDArray[Any], pixel_mm: float) -> FlatPatches | None:
-        """Patches of 24 mm with a mean of soft tissue that are as flat as the flattest 3 %, at least 24.
-
-        A patch is flat where its averages over 5 mm hardly vary: choosing by all frequencies would choose patches
-        whose noise happens to be low, by up to 40 %. As flat is within a factor of 1.25, which takes in few of the
-        patches where anatomy is everywhere, and a quarter of them where there is none.
-
-        Args:
-            slices: HU, each of shape (rows, columns).
-            pixel_mm: side of a pixel in mm.
-
-        Returns:
-            None where there are fewer patches of soft tissue, or where they hold no noise.
-        """
-        size = max(LEAST_PIXELS, 2 * round(PATCH_MM / pixel_mm / 2))
-        corners, spread = [np.empty((0, 3), np.intp)], [np.empty(0)]
-        for k, image in enumerate(slices):
-            found = _soft_corners(np.asarray(image, dtype=np.float32), size)
-            corners.append(np.insert(found, 0, k, axis=1))
-            spread.append(_unevenness(_cut(image, found, size), pixel_mm))
-        where = np.concatenate(corners)
-        if len(where) < LEAST_PATCHES:
-            return None
-        flat = cls(where[_flattest(np.concatenate(spread))], size, pixel_mm)
-        return flat if flat.read(slices).std() >= LEAST_NOISE_HU else None
-
-    def read(self, slices: Sequence[NDArray[Any]] | NDArray[Any]) -> Array:
-        """These patches of some slices, without their trend: HU, shape (n, size, size)."""
-        cut = [_cut(slices[k], self.corners[self.corners[:, 0] == k, 1:], self.size) for k in self.slices]
-        return detrended(np.concatenate(cut))
-
-    @property
-    def slices(self) -> list[int]:
-        """The slices that have patches."""
-        return sorted({int(k) for k in self.corners[:, 0]})
-
-    def spectrum(self, slices: Sequence[NDArray[Any]] | NDArray[Any]) -> NoiseSpectrum:
-        """The noise spectrum of these places in some slices."""
-        return patch_spectrum(self.read(slices), self.pixel_mm)
-
-
-def measure_spectrum(slices: Sequence[NDArray[Any]] | NDArray[Any], pixel_mm: float) -> NoiseSpectrum | None:
-    """The spectrum of the noise in the flattest soft tissue of some slices; None where it cannot be told.
-
-    Args:
-        slices: HU, each of shape (rows, columns).
-        pixel_mm: side of a pixel in mm.
-    """
-    flat = FlatPatches.of(slices, pixel_mm)
-    if flat is None:
-        return None
-    spectrum = flat.spectrum(slices)
-    return spectrum if np.count_nonzero(spectrum.trusted()) >= LEAST_RINGS else None
-
-
 def patch_spectrum(patches: Array, pixel_mm: float) -> NoiseSpectrum:
     """The mean spectrum of patches (n, size, size) that have no trend, in rings one bin wide."""
+    frequency, power, cells = ring_powers(patches, pixel_mm)
+    return NoiseSpectrum(frequency, power.mean(0), cells, pixel_mm)
+
+
+def ring_powers(patches: Array, pixel_mm: float) -> tuple[Array, Array, Array]:
+    """The spectrum of each of the patches (n, size, size), in rings one bin wide.
+
+    Returns:
+        Frequency of the rings (rings,), power of each patch (n, rings), cells of the rings (rings,).
+    """
     size = patches.shape[-1]
     hann = np.sin(np.pi * (np.arange(size) + 0.5) / size) ** 2
     window = np.outer(hann, hann)
-    power = (np.abs(np.fft.fft2(patches * window)) ** 2).mean(0) * pixel_mm**2 / (window**2).sum()
-    f = np.hypot(*np.meshgrid(np.fft.fftfreq(size, pixel_mm), np.fft.fftfreq(size, pixel_mm)))
+    power = np.abs(np.fft.rfft2(patches * window)) ** 2 * (pixel_mm**2 / (window**2).sum())
+    f = np.hypot(np.fft.fftfreq(size, pixel_mm)[:, None], np.fft.rfftfreq(size, pixel_mm))
+    twice = np.ones_like(f)
+    twice[:, 1 : (size + 1) // 2] = 2  # the half plane that a real transform leaves out
     ring = np.rint(f * size * pixel_mm).astype(int)
-    inside = (ring > 0) & (ring <= size // 2)
-    cells = np.bincount(ring[inside])[1:].astype(np.float64)
-    mean = [np.bincount(ring[inside], value[inside])[1:] / cells for value in (f, power)]
-    return NoiseSpectrum(mean[0], mean[1], cells, pixel_mm)
+    member = twice * (ring == np.arange(1, size // 2 + 1)[:, None, None])
+    share = member.reshape(len(member), -1)
+    cells = share.sum(1)
+    return share @ f.ravel() / cells, power.reshape(len(power), -1) @ share.T / cells, cells
 
 
 def detrended(patches: NDArray[Any]) -> Array:
@@ -184,37 +119,3 @@ def detrended(patches: NDArray[Any]) -> Array:
     q = np.linalg.qr(basis)[0]
     flat = patches.reshape(len(patches), size * size).astype(np.float64)
     return np.asarray(flat - (flat @ q) @ q.T).reshape(patches.shape)
-
-
-def _flattest(unevenness: Array) -> NDArray[np.intp]:
-    """Indices of the patches that are about as flat as the flattest, at most 600 of them."""
-    order = np.argsort(unevenness, kind="stable")
-    alike = unevenness[order] <= AS_FLAT * np.percentile(unevenness, FLATTEST)
-    chosen = order[: max(LEAST_PATCHES, int(alike.sum()))]
-    return chosen[:: math.ceil(len(chosen) / MOST_PATCHES)]
-
-
-def _unevenness(patches: NDArray[Any], pixel_mm: float) -> Array:
-    """Standard deviation of the averages over about 5 mm, without their trend; (n,)."""
-    side = max(1, round(SMOOTHING_MM / pixel_mm))
-    whole = patches.shape[-1] // side * side
-    blocks = patches[:, :whole, :whole].reshape(len(patches), whole // side, side, whole // side, side)
-    return np.asarray(detrended(blocks.mean(axis=(2, 4), dtype=np.float64)).std(axis=(1, 2)))
-
-
-def _soft_corners(image: NDArray[np.float32], size: int) -> NDArray[np.intp]:
-    """(row, column) of patches, a quarter of their size apart, whose mean is that of soft tissue; (n, 2)."""
-    step = size // 4
-    if min(image.shape) < size:
-        return np.empty((0, 2), np.intp)
-    total = np.pad(image.astype(np.float64), ((1, 0), (1, 0))).cumsum(0).cumsum(1)
-    box = total[size:, size:] - total[:-size, size:] - total[size:, :-size] + total[:-size, :-size]
-    mean = box[::step, ::step] / size**2
-    return np.argwhere((mean >= SOFT_TISSUE_HU[0]) & (mean <= SOFT_TISSUE_HU[1])) * step
-
-
-def _cut(image: NDArray[Any], corners: NDArray[np.intp], size: int) -> NDArray[Any]:
-    if not len(corners):
-        return np.empty((0, size, size), image.dtype)
-    windows = np.lib.stride_tricks.sliding_window_view(image, (size, size))
-    return windows[corners[:, 0], corners[:, 1]]

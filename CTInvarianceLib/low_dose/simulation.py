@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -22,14 +23,14 @@ from ..volumes import CTVolume, require_axial
 from .exposure import DETECTOR_MM, Attenuator, Exposure
 from .kernel import Kernel
 from .noise_match import matched_noise
-from .noise_spectrum import measure_spectrum
+from .scan_kernel import GIVEN, SpectrumOrigin, scan_kernel
 from .scanner import Scanner
 
 __all__ = [
     "Attenuator",
+    "LowDoseVolume",
     "Scanner",
     "dose_noise",
-    "noise_kernel",
     "photons_for_noise",
     "scan_noise",
     "simulate_low_dose",
@@ -37,9 +38,19 @@ __all__ = [
 
 ELECTRONIC_NOISE = 10.0
 PADDING_HU = -1024  # at or below: outside the scanned circle, or air that the scanner clipped
-SPECTRUM_SLICES = 12  # of a volume, evenly spread: more tell its noise spectrum no better
 BATCH_ELSEWHERE = 16  # slices at once on a GPU; a CPU is as fast with one, whose image stays in its cache
 USUAL = Scanner()
+
+
+@dataclass(frozen=True, eq=False)
+class LowDoseVolume(CTVolume):
+    """A simulated low dose.
+
+    Args:
+        spectrum: where the spectrum of its noise comes from; `spectrum.sentence` says what to be careful with.
+    """
+
+    spectrum: SpectrumOrigin = GIVEN
 
 
 def simulate_low_dose(
@@ -54,7 +65,7 @@ def simulate_low_dose(
     batch: int | None = None,
     device: str | torch.device = "cpu",
     progress: Progress = unheard,
-) -> CTVolume:
+) -> LowDoseVolume:
     """The volume as it would look had it been scanned with a fraction of its dose.
 
     The image already carries the noise of its own dose, so every ray receives only the difference,
@@ -71,18 +82,17 @@ def simulate_low_dose(
         dose: fraction of the original dose, 0 < dose <= 1; 1 returns the HU unchanged.
         seed: of the noise.
         photons: N0, photons that reach a detector of 0.6 mm on the axis in air in one of 1000 views over 180
-            degrees at full dose. None matches it to each slice: low / full noise in its soft tissue is then
-            1 / sqrt(dose), see `noise_match.matched_noise`.
+            degrees at full dose. None matches it to the noise of each slice, see `noise_match.matched_noise`.
         electronic_noise: s, standard deviation of the electronic noise in photons.
         kernel_cutoff: frequency in cycles per mm at which the Hann window of the reconstruction kernel reaches 0.
-            None: the kernel that the noise of the volume tells, see `noise_kernel`.
+            None: the kernels that the noise of the volume tells, see `scan_kernel`.
         scanner: fan, bow-tie filter and current; ``Scanner(None, 0, 0)`` is parallel rays of equal fluence.
         batch: slices at once; None: 1 on a CPU, 16 elsewhere.
         device: where to compute.
         progress: called after every batch.
 
     Returns:
-        float32 HU on the same affine.
+        float32 HU on the same affine, and where the spectrum of the noise comes from.
 
     Raises:
         ConfigError: a dose outside (0, 1], or another setting out of range.
@@ -100,14 +110,17 @@ def simulate_low_dose(
     hu = np.array(volume.hu, dtype=np.float32)
     pixel_mm = _pixel_mm(volume)
     if dose == 1:
-        return volume.with_hu(hu)
-    kernel = Kernel.hann(kernel_cutoff) if kernel_cutoff else noise_kernel(volume)
+        return LowDoseVolume(hu, volume.affine, volume.source)
+    kernel, origin = (Kernel.hann(kernel_cutoff), GIVEN) if kernel_cutoff else scan_kernel(volume, pixel_mm)
+    bandwidth = kernel.bandwidth()
     at_once = batch or (1 if torch.device(device).type == "cpu" else BATCH_ELSEWHERE)
     for first in range(0, len(hu), at_once):
-        some = hu[first : first + at_once]
+        part = slice(first, first + at_once)
+        some = hu[part]
         exposure = Exposure.of(
-            [Attenuator(image, pixel_mm) for image in some], some.shape[1:], pixel_mm, kernel=kernel,
-            scanner=scanner, seeds=[(seed, first + k) for k in range(len(some))], device=device,
+            [Attenuator(image, pixel_mm) for image in some], some.shape[1:], pixel_mm, scanner=scanner,
+            kernel=kernel.of_slices(part), bandwidth=bandwidth,
+            seeds=[(seed, first + k) for k in range(len(some))], device=device,
         )  # fmt: skip
         images = torch.from_numpy(some).to(device)
         try:
@@ -117,9 +130,9 @@ def simulate_low_dose(
                 "" if len(some) == 1 else " and following"
             )
             raise VolumeError(error.what, where=where, hint=error.hint) from error
-        hu[first : first + at_once] = torch.where(images > PADDING_HU, images + noise, images).cpu().numpy()
+        hu[part] = torch.where(images > PADDING_HU, images + noise, images).cpu().numpy()
         progress((first + len(some)) / len(hu))
-    return volume.with_hu(hu)
+    return LowDoseVolume(hu, volume.affine, volume.source, origin)
 
 
 def _noise(images: Tensor, exposure: Exposure, dose: float, photons: float | None, s: float) -> Tensor:
@@ -145,19 +158,6 @@ def scan_noise(
     except VolumeError:
         return None
     return np.asarray(half.hu - volume.hu.astype(np.float32))
-
-
-def noise_kernel(volume: CTVolume) -> Kernel:
-    """The kernel whose noise has the spectrum of the flattest soft tissue of up to 12 slices of the volume.
-
-    Where there is no such tissue, or no noise in it, that of usual soft-tissue reconstructions: Hann, 0 at 0.75 per
-    mm, but at most at 1.3 times the Nyquist frequency of the pixels.
-    """
-    pixel_mm = _pixel_mm(volume)
-    count = min(SPECTRUM_SLICES, len(volume.hu))
-    chosen = np.linspace(0, len(volume.hu) - 1, count).round().astype(int)
-    spectrum = measure_spectrum(volume.hu[chosen], pixel_mm)
-    return Kernel.soft(pixel_mm) if spectrum is None else Kernel.of_noise(spectrum)
 
 
 def dose_noise(

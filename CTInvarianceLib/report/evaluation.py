@@ -21,6 +21,8 @@ from ..sources import SeriesPair
 from ..tensors import denormalize
 from .montage import ct_window
 
+SSIM_PIXELS, SSIM_SIGMA = 11, 1.5  # width of the weights that it compares under, and their standard deviation
+
 _PATCHES = 64
 _TRUSTED_PATCHES = 2
 _SAMPLES = 19
@@ -48,12 +50,13 @@ def evaluate(
         progress: gets the fraction that is done.
 
     Returns:
-        "denoising": RMSE (HU), PSNR (dB) and SSIM of every denoiser, and of the low dose as it is, against
-        the full dose. "embedding": RMSE (HU) of D(E(·)) per domain, beside that of the image shrunk to as many
-        numbers and enlarged again, numbers per pixel, and KL divergence. "layers": the evidence of every layer's
-        samples at the default tolerance, see `trust.Evidence`; how far they were moved, and how far samples that were
-        proposed for another patch would have to be: the control, several times as far; and, in the full-dose domain,
-        the share of pixels in which 90 % intervals cover the true full dose.
+        "denoising": RMSE (HU), PSNR (dB) and SSIM of every denoiser, and of the low dose as it is, against the full
+        dose, with the CT window of the latter two (centre and width, HU). "embedding": RMSE (HU) of D(E(·)) per domain,
+        beside that of the image shrunk to as many numbers and enlarged again, numbers per pixel, and KL divergence.
+        "layers": the evidence of every layer's samples at the default tolerance, see `trust.Evidence`; how far they
+        were moved, and how far samples that were proposed for another patch would have to be: the control, several
+        times as far; and, in the full-dose domain, the share of pixels in which 90 % intervals cover the true full
+        dose.
 
     Raises:
         DataError: nothing but training patients.
@@ -93,16 +96,22 @@ def _denoising(models: Models, low: Tensor, full: Tensor) -> list[Row]:
 
 
 def image_quality(images: Tensor, truth: Tensor) -> Row:
-    """RMSE in HU; PSNR in dB and SSIM in a CT window scaled to 0–1; mean over normalised images (N, 1, H, W)."""
+    """RMSE in HU; PSNR in dB and SSIM in a CT window scaled to 0–1, and which; mean over normalised (N, 1, H, W).
+
+    The window is `montage.ct_window` of the true images.
+    """
     from monai.metrics import PSNRMetric, SSIMMetric
 
     hu, true_hu = denormalize(images), denormalize(truth)
     centre, width = ct_window(true_hu.numpy())
+    similarity = SSIMMetric(spatial_dims=2, data_range=1.0, win_size=SSIM_PIXELS, kernel_sigma=SSIM_SIGMA)
     windowed = [((x - centre) / width + 0.5).clamp(0, 1) for x in (hu, true_hu)]
     return {
         "rmse_hu": rmse_hu(images, truth),
         "psnr_db": float(PSNRMetric(max_val=1.0)(*windowed).mean()),
-        "ssim": float(SSIMMetric(spatial_dims=2, data_range=1.0)(*windowed).mean()),
+        "ssim": float(similarity(*windowed).mean()),
+        "window_centre_hu": round(centre),
+        "window_width_hu": round(width),
     }
 
 

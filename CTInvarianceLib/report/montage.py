@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
-from ..base import writing
+from ..base import decimal, writing
 
 if TYPE_CHECKING:
     from ..sampling import Samples
@@ -143,7 +143,8 @@ def _shown(samples: Samples) -> np.ndarray:
 def _found(samples: Samples) -> str:
     """How far the samples differ and how much of that arrives, HU, and V."""
     if samples.evidence is None:
-        return f"{samples.spread:.1f} HU, not measured"
+        return f"{decimal(samples.spread, 1)} HU, not measured"
     if samples.domain == "full":
-        return f"differ by {samples.spread:.1f} HU"
-    return f"{samples.spread:.1f} → {samples.evidence.arrives:.1f} HU\nV = {samples.visibility:.2f}"
+        return f"differ by {decimal(samples.spread, 1)} HU"
+    arrives = decimal(samples.evidence.arrives, 1)
+    return f"{decimal(samples.spread, 1)} → {arrives} HU\nV = {decimal(samples.visibility, 2)}"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import __version__
-from ..base import writing
+from ..base import decimal, writing
 from ..files import write_sequence, write_volume
 from ..volumes import CTVolume
 from .montage import draw_montage
@@ -61,18 +61,20 @@ def summary(slab: Sequence[Samples]) -> str:
     """The numbers of a draw in a sentence or two; of several slices their means."""
     parts = [_invariance(samples) for samples in slab]
 
-    def mean(name: str) -> float:
-        return float(np.mean([np.nan if each.get(name) is None else each[name] for each in parts]))
+    def mean(name: str, places: int = 1) -> str:
+        return decimal(
+            float(np.mean([np.nan if each.get(name) is None else each[name] for each in parts])), places
+        )
 
     first = slab[0]
     if first.domain == "full":
-        return f"full-dose images that may be behind this one differ by {mean('spread'):.1f} HU"
+        return f"full-dose images that may be behind this one differ by {mean('spread')} HU"
     return (
-        f"at a tolerance of {first.tolerance:g} rescans ({mean('tolerance_hu'):.1f} HU in the denoised image) "
-        f"the samples differ by {mean('spread'):.1f} HU; {mean('arrives'):.1f} HU of that arrives. Of noise as strong, "
-        f"{mean('noise_arrives'):.1f} HU would (V = {mean('visibility'):.2f}). "
+        f"at a tolerance of {first.tolerance:g} rescans ({mean('tolerance_hu')} HU in the denoised image) "
+        f"the samples differ by {mean('spread')} HU; {mean('arrives')} HU of that arrives. Of noise as strong, "
+        f"{mean('noise_arrives')} HU would (V = {mean('visibility', 2)}). "
         f"{'The flow’s proposals' if first.from_flow else 'Drawn without a flow, they'} lay "
-        f"{mean('proposed_misfit'):.2f} tolerances away and were moved by {mean('moved_mean'):.1f} HU; "
+        f"{mean('proposed_misfit', 2)} tolerances away and were moved by {mean('moved_mean')} HU; "
         f"the noise is known from the {first.noise_from}"
     )
 

@@ -69,7 +69,7 @@ def train(
     _check(config, out, resume=resume)
     if int(os.environ.get("RANK", "0")) > 0:
         on_event = _nothing  # of several processes, the first speaks for all
-    report = Reporter(on_event, plan_work(config), job=out.name, should_stop=should_stop)
+    report = Reporter(on_event, plan_work(config), job=out.name, apart=["data"], should_stop=should_stop)
     report.emit("started", config=config.name, folder=str(out))
     try:
         run = prepare(config, data, out, report, store_at(store))

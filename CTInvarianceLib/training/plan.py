@@ -8,15 +8,21 @@ from ..config import DOMAINS, Config, DenoiserConfig
 from ..models import build_denoiser
 
 # 10⁹ multiplications a second, measured on two CPU cores with the quick preset; other machines differ by a
-# common factor for the most part, which the time left follows.
+# common factor for the most part, see `machine`.
 _EMBEDDING_RATE, _DENOISER_RATE, _WGAN_RATE, _CONDITION_RATE, _FLOW_RATE = 60.0, 60.0, 34.0, 40.0, 10.0
-_DATA_S = 10.0
+_DATA_S = 10.0  # until it is known what there is to read
+_CONVERTED_S, _SIMULATED_S = 2e-8, 5e-7  # a byte of a series, and of one with its simulated low dose
 _MARGIN, _PASSES = 16, 24  # pixels around a patch that a layer reaches; of the network for one estimate
 
 
 def flow_stage(name: str, layer: str, domain: str) -> str:
     """The name of the stage that trains a layer's flow."""
     return f"flow {name} layer {layer} {domain}"
+
+
+def plan_data(*, converted: int, simulated: int) -> float:
+    """Seconds to read series, given the bytes that are converted alone and those with simulated low dose."""
+    return 1 + _CONVERTED_S * converted + _SIMULATED_S * simulated
 
 
 def plan_work(config: Config) -> dict[str, float]:

@@ -11,12 +11,14 @@ import torch
 from lightning_fabric import Fabric
 
 from .. import __version__
-from ..base import ModelsError, Reporter, part
+from ..base import ModelsError, Reporter, megabytes, part
 from ..config import DOMAINS, MANIFEST, Config, read_manifest, unrelated_file, write_manifest
 from ..data import Data, LeftOut, Patches, PatientSlices, Store, as_pairs, load_patients, needed
 from ..models import save_tensors
 from ..sources import SeriesPair, Split, anatomies, split_patients
 from ..tensors import denormalize
+from .machine import seconds_per_planned
+from .plan import plan_data
 from .run import Run, make_fabric, stage_seed
 
 _SCANNING_SHARE = 0.05  # of the time for the data
@@ -30,6 +32,7 @@ def prepare(config: Config, data: Data, out: Path, report: Reporter, store: Stor
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         fabric = make_fabric(config)
+    report.time_left.expect(seconds_per_planned(fabric.device))
     split, patients = _split_and_load(pairs, config, out, store, report, fabric)
     training, kept = (
         Patches(
@@ -96,8 +99,9 @@ def _load(
     """Slices out of the store, and what cannot be used; says before how much has to be converted."""
     wanted = needed(pairs, config.data, store, seed=config.seed)
     if wanted.series:
-        what = f"converting {wanted.series} series, {wanted.size / 1e6:.0f} MB, to {store.folder}"
+        what = f"converting {wanted.series} series, {megabytes(wanted.size)}, to {store.folder}"
         report.emit("log", message=what)
+    report.time_left.plan("data", _data_work(pairs, config, store))
     useless: list[LeftOut] = []
     patients = load_patients(
         pairs,
@@ -109,10 +113,16 @@ def _load(
         left_out=useless,
         progress=part(lambda fraction: report.progress("data", fraction), _SCANNING_SHARE, 1),
     )
-    report.forget_speed()  # reading and simulating is nothing like training
     for each in useless:
         report.emit("log", message=str(each))
     return patients, useless
+
+
+def _data_work(pairs: Sequence[SeriesPair], config: Config, store: Store) -> float:
+    """Seconds that converting series, and simulating the low dose of those that have none, will take."""
+    alone = [pair for pair in pairs if pair.low_dose is None]
+    whole, simulated = (needed(some, config.data, store, seed=config.seed).size for some in (pairs, alone))
+    return plan_data(converted=whole - simulated, simulated=simulated)
 
 
 def _begin(run: Run, patients: Split) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -76,7 +76,7 @@ class Simulate(Plain):
     seed: int = 0
 
     def run(self, work: Work) -> Result:
-        """Write float32 HU."""
+        """Write float32 HU; answers where the noise spectrum comes from, and what to be careful with."""
         from ..low_dose import simulate_low_dose
         from ..tensors import pick_device
 
@@ -86,7 +86,7 @@ class Simulate(Plain):
         low = simulate_low_dose(volume, self.dose, seed=self.seed, device=device, progress=progress)
         with writing_npy(self.out, *low.shape) as append:
             append(low.hu)
-        return {"volume": self.out}
+        return {"volume": self.out, "spectrum": asdict(low.spectrum), "note": low.spectrum.sentence}
 
 
 @dataclass(frozen=True)

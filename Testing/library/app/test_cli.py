@@ -240,12 +240,10 @@ def test_pairs_phantom_simulate_and_models(run, tiny_models, tmp_path):
     (row,) = json.loads(stdout)["pairs"]
     assert row["patient"] == "P001-chest"
     assert row["low_dose_series"] == "Low Dose Images"
-    run(
-        "simulate", tmp_path / "p" / "truth" / "P001-chest.nrrd", "--dose", 0.5, "--out", tmp_path / "low.mha"
-    )
-    noise = (
-        cti.read_volume(tmp_path / "low.mha").hu - cti.read_volume(tmp_path / "p/truth/P001-chest.nrrd").hu
-    )
+    truth = tmp_path / "p" / "truth" / "P001-chest.nrrd"
+    _, stderr = run("simulate", truth, "--dose", 0.5, "--out", tmp_path / "low.mha")
+    assert "noise in it): the noise has that of a usual soft-tissue kernel" in stderr
+    noise = cti.read_volume(tmp_path / "low.mha").hu - cti.read_volume(truth).hu
     assert noise.std() > 1
     stdout, _ = run("models", "list", tiny_models.parent)
     assert "tiny" in stdout
@@ -254,7 +252,7 @@ def test_pairs_phantom_simulate_and_models(run, tiny_models, tmp_path):
 
 
 @pytest.mark.parametrize("kind", tiny.KINDS)
-def test_evaluate_writes_a_report(kind, tiny_source, tmp_path, monkeypatch, request):
+def test_evaluate_writes_a_report(kind, tiny_source, tmp_path, monkeypatch, request, capsys):
     models = request.getfixturevalue("tiny_models" if kind == "vector" else f"tiny_{kind}_models")
     monkeypatch.setattr("CTInvarianceLib.report.evaluation._PATCHES", 6)
     assert (
@@ -264,6 +262,9 @@ def test_evaluate_writes_a_report(kind, tiny_source, tmp_path, monkeypatch, requ
     assert [row["denoiser"] for row in tables["denoising"]] == ["none (low dose)", "chen", "yang", "identity"]
     none, *_, identity = tables["denoising"]
     assert identity["rmse_hu"] == pytest.approx(none["rmse_hu"], rel=1e-5)
+    windows = {(row["window_centre_hu"], row["window_width_hu"]) for row in tables["denoising"]}
+    assert windows <= {(-250, 1500), (50, 400)}
+    assert len(windows) == 1, "all of them are compared in the same"
     assert len(tables["layers"]) == 8
     for row in tables["layers"]:
         assert row["spread_hu"] > 0
@@ -278,6 +279,12 @@ def test_evaluate_writes_a_report(kind, tiny_source, tmp_path, monkeypatch, requ
         assert all(row["numbers_per_pixel"] == 1 for row in tables["embedding"])
     page = (tmp_path / "report.html").read_text()
     assert "<h2>Layers</h2>" in page
+    assert "SSIM (Gaussian weights of 11×11 pixels, σ = 1.5) of images that are cut to the CT window" in page
+    assert "<th>window centre hu</th><th>window width hu</th>" in page
+    assert ">0.000<" not in page
+    printed = capsys.readouterr().out
+    assert "window_width_hu" in printed.replace("\n", "")
+    assert " 0.000" not in printed
 
 
 def test_models_delete_leaves_what_is_not_ours(tiny_source, tmp_path):

@@ -39,10 +39,9 @@ def test_what_was_done_before_does_not_count_for_the_speed(clock):
 
 def test_speed_can_be_measured_anew(clock):
     events = []
-    report = Reporter(events.append, {"reading": 1, "training": 9})
+    report = Reporter(events.append, {"reading": 1, "training": 9}, apart=["reading"])
     clock[0] += 1000
     report.progress("reading", 1.0)
-    report.forget_speed()
     clock[0] += 3
     report.progress("training", 1 / 3)
     assert events[-1]["eta_s"] == pytest.approx(6)

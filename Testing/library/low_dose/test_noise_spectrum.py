@@ -9,7 +9,8 @@ import torch
 from CTInvarianceLib.base import VolumeError
 from CTInvarianceLib.low_dose import FlatPatches, NoiseSpectrum
 from CTInvarianceLib.low_dose.kernel import Kernel
-from CTInvarianceLib.low_dose.noise_spectrum import detrended, measure_spectrum, patch_spectrum
+from CTInvarianceLib.low_dose.noise_spectrum import detrended, patch_spectrum
+from CTInvarianceLib.low_dose.robust_spectrum import measure_spectrum
 
 
 def plane(f: np.ndarray, power: np.ndarray, size: int, pixel_mm: float, *, seed: int) -> np.ndarray:

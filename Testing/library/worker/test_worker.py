@@ -355,6 +355,8 @@ def test_simulate_is_the_librarys(panel, arrays, tmp_path):
     )  # fmt: skip
     expected = cti.simulate_low_dose(volume, 0.5, seed=2)
     np.testing.assert_allclose(np.load(tmp_path / "low.npy"), expected.hu, atol=1e-2)
+    assert events[-1]["spectrum"]["kind"] == expected.spectrum.kind
+    assert events[-1]["note"] == expected.spectrum.sentence
     check_progress(events)
 
 
