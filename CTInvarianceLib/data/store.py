@@ -29,7 +29,7 @@ from ..sources import CTSeries
 from ..volumes import CTVolume, open_hu
 
 _ARRAY, _FACTS, _LOCKS = "hu.npy", "series.json", ".locks"
-_FORMAT = 1
+_FORMAT = 2
 _NOISE = 2  # version of the low-dose simulation: noise of another one is not the same
 _OVERHEAD = 4096  # bytes of an entry besides its values, about
 _HEADROOM = 1.02

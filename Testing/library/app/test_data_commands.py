@@ -75,7 +75,7 @@ def test_the_store_is_built_listed_and_emptied(source, tmp_path, capsys):
     assert main(["store", "list", *folder]) == 0
     assert "Nothing is stored" in capsys.readouterr().out
     assert main(["store", "build", str(source), *folder]) == 0
-    assert "6 series to convert, 0 MB, to" in capsys.readouterr().out
+    assert "6 series to convert, < 1 MB, to" in capsys.readouterr().out
     assert len(Store(tmp_path / "store").entries()) == 6
     assert main(["store", "build", str(source), *folder]) == 0
     assert "0 series to convert" in capsys.readouterr().out
