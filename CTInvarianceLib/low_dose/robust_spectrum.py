@@ -39,17 +39,22 @@ def measure_spectrum(
     Args:
         slices: HU, each of shape (rows, columns).
         pixel_mm: side of a pixel in mm.
-        neighbours: a slice next to each of them, not more than 5 mm away, where there are any. Where anatomy hides the
-            noise of the slices, it is read from the differences; of which only the shape of the spectrum is right.
+        neighbours: a slice next to each of them, not more than 5 mm away, where there are any. The noise is then read
+            from the slices or from the differences, whichever hold less anatomy; of the latter only the shape is right.
     """
     own = _told(FlatPatches.of(slices, pixel_mm), slices)
-    if neighbours is None or (own is not None and own.lowest <= SEEN_BY):
+    if neighbours is None:
         return own
     rest = [
         np.subtract(a, b, dtype=np.float32) / math.sqrt(2) for a, b in zip(slices, neighbours, strict=True)
     ]
     other = _told(FlatPatches.of(slices, pixel_mm, flat_in=rest), rest)
-    return other if own is None or (other is not None and other.lowest < own.lowest) else own
+    told = [spectrum for spectrum in (own, other) if spectrum]
+    return min(
+        told,
+        key=lambda spectrum: (spectrum.lowest > SEEN_BY, spectrum.lowest, _steepness(spectrum)),
+        default=None,
+    )
 
 
 def _told(flat: FlatPatches | None, images: Images) -> NoiseSpectrum | None:
@@ -81,7 +86,7 @@ def noise_of(patches: Array, pixel_mm: float) -> NoiseSpectrum | None:
     spectrum = NoiseSpectrum(frequency, noise, cells, pixel_mm, float(frequency[trusted].min(initial=np.inf)))
     if spectrum.lowest > LOST_BY or np.count_nonzero(spectrum.trusted()) < LEAST_RINGS:
         return None
-    return None if _steepness(frequency, noise) > STEEPEST else spectrum
+    return None if _steepness(spectrum) > STEEPEST else spectrum
 
 
 def _quantile(power: Array, band: NDArray[np.bool_]) -> Array:
@@ -107,8 +112,9 @@ def _white_quantile(size: int, band: tuple[bool, ...]) -> Array:
     return _quantile(_white(size), np.array(band))
 
 
-def _steepness(frequency: Array, power: Array) -> float:
+def _steepness(spectrum: NoiseSpectrum) -> float:
     """n, where NPS / f falls as f^-n between 0.085 and 0.2 cycles per mm."""
+    frequency, power = spectrum.frequency, spectrum.power
     low, high = (int(np.abs(frequency - f).argmin()) for f in STEEP_BAND)
     if high <= low:
         return 0.0

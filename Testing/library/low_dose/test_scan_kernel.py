@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from CTInvarianceLib import CTVolume, read_volume, simulate_low_dose
-from CTInvarianceLib.low_dose import SpectrumOrigin, dose_noise
+from CTInvarianceLib.low_dose import FlatPatches, SpectrumOrigin, dose_noise
 from CTInvarianceLib.low_dose.kernel import Kernel
 from CTInvarianceLib.low_dose.robust_spectrum import measure_spectrum
 from CTInvarianceLib.low_dose.scan_kernel import scan_kernel
@@ -206,3 +206,20 @@ def test_a_cut_of_a_real_volume_has_the_noise_of_the_whole(shared_data, name):
     assert len(off) >= 9
     assert np.mean(np.array(off) < 0.1) > 0.9
     assert max(off) < 0.13
+
+
+@pytest.mark.parametrize("name", SCANNERS[:3])
+@pytest.mark.parametrize("first", [0, 8])
+def test_four_thin_slices_of_a_real_scan_have_the_noise_of_differences(shared_data, name, first):
+    """The truth: second differences of all twelve slices, which hold a third of the anatomy that first ones hold."""
+    slab = read_volume(shared_data / "dicom" / name)
+    hu, pixel_mm = slab.hu.astype(np.float32), slab.spacing[0]
+    second = (hu[1:-1] - (hu[2:] + hu[:-2]) / 2) / math.sqrt(1.5)
+    truth = FlatPatches.of(hu[1:-1], pixel_mm, flat_in=second).spectrum(second)
+    kernel, origin = scan_kernel(CTVolume(slab.hu[first : first + 4], slab.affine), pixel_mm)
+    assert origin.kind == "measured"
+    f = truth.frequency
+    band = (f > 0.1) & (f < 0.43)
+    told = f * kernel.window(torch.from_numpy(f)).numpy().reshape(-1, len(f))[0] ** 2
+    told, true = (power[band] / (power * f)[band].sum() for power in (told, truth.power))
+    np.testing.assert_allclose(np.sqrt(told / true), 1, atol=0.1)
