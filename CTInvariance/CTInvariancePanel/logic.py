@@ -171,6 +171,7 @@ class Logic:
         domain: str = "low",
         seed: int = 0,
         tolerance: float = DEFAULT_TOLERANCE,
+        flow: bool = True,
         size: int | Sequence[int] | None = None,
         patch: Patch | None = None,
         fullDoseNode: Any = None,
@@ -191,6 +192,8 @@ class Logic:
             seed: the same seed on the same device gives the same samples.
             tolerance: in rescans: at 1 the layer tells the images apart no better than two full-dose scans of the
                 same patient; smaller is stricter.
+            flow: whether the trained flow draws them; else a Gaussian, for low dose only: slower, finer, and for layers
+                that no flow was trained for.
             size: side of the patch, or rows and columns, in pixels; None: what the models were trained on.
             patch: instead of center and size.
             fullDoseNode: the full-dose volume on the same grid, where there is one.
@@ -205,7 +208,7 @@ class Logic:
         """
         volumes.requireCT(volumeNode)
         folder = self._modelsWith(models, denoiser, layer)
-        question = Question(denoiser, layer, count, domain, seed, float(tolerance))
+        question = Question(denoiser, layer, count, domain, seed, float(tolerance), flow=flow)
         if count < 1:
             raise VolumeError(_("{} samples cannot be drawn").format(count), hint=_("Ask for one or more."))
         if not 0 < question.tolerance < float("inf"):

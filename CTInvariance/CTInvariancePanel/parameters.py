@@ -12,7 +12,7 @@ class Parameters:
     """Choices of the section Explore.
 
     inputVolume and fullDoseVolume: nodes; models: name of a model set; layer: as the library names it; domain: "low"
-    or "full"; tolerance: rescans; patchSize: side, pixels.
+    or "full"; tolerance: rescans; flow: whether the trained flow draws; patchSize: side, pixels.
     """
 
     inputVolume: vtkMRMLScalarVolumeNode
@@ -22,6 +22,7 @@ class Parameters:
     layer: str
     domain: str = "low"
     tolerance: float = DEFAULT_TOLERANCE
+    flow: bool = True
     count: int = 250
     seed: int = 0
     patchSize: int = 128

@@ -220,6 +220,25 @@ def test_draws_of_two_tolerances_are_told_apart(panel):
         assert told in section.ui.verdictLabel.text
 
 
+def test_samples_are_drawn_without_the_flow_where_people_say_so(panel):
+    bench, widget = panel
+    section = explore(bench, widget, n=N)
+    assert section.ui.flowBox.checked
+    section.ui.flowBox.setChecked(False)
+    try:
+        press(bench, section, section.ui.sampleButton)
+        section.ui.domainBox.setCurrentIndex(section.ui.domainBox.findData("full"))
+        assert not section.ui.flowBox.enabled  # full-dose samples need it, and have it
+    finally:
+        section.ui.domainBox.setCurrentIndex(section.ui.domainBox.findData("low"))
+        section.ui.flowBox.setChecked(True)
+    assert section.ui.flowBox.enabled
+    facts = factsOf(widget.panel.results.current.browser)
+    assert facts["flow"] == "false"
+    assert float(facts["spread"]) > 0
+    assert "without flow" in widget.panel.results.current.mean.GetName()
+
+
 def test_full_dose_samples_promise_no_tolerance(panel):
     bench, widget = panel
     section = explore(bench, widget, n=N)

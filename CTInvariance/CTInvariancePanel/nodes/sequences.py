@@ -24,6 +24,8 @@ def titleOf(inputName: str, facts: Mapping[str, Any], scene: Any) -> str:
         title += " full dose"
     if "tolerance" in facts:
         title += f" τ {float(facts['tolerance']):g}"
+    if str(facts.get("flow")).lower() == "false":
+        title += " without flow"
     detailed = f"{title} · slice {facts.get('slice', 0)} seed {facts.get('seed', 0)}"
     numbered = (f"{detailed} ({number})" for number in range(2, 10_000))
     taken = {node.GetName() for node in nodesOf("vtkMRMLSequenceNode", scene)}

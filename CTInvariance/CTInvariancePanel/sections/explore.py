@@ -77,6 +77,7 @@ class ExploreSection(Section):
             vtk.vtkCommand.ModifiedEvent, self._onParameters
         )
         self._select(self.ui.domainBox, self._bound.domain)
+        self.ui.flowBox.setEnabled(self._bound.domain == "low")
         self.refreshModels()
         self._seen = self._bound.inputVolume, self._bound.patchSize
         self._onVolume()
@@ -161,6 +162,7 @@ class ExploreSection(Section):
 
     def _chooseDomain(self) -> None:
         self.parameters.domain = _data(self.ui.domainBox) or "low"
+        self.ui.flowBox.setEnabled(self.parameters.domain == "low")
 
     def _showLayer(self) -> None:
         if not self.layersOf:
@@ -306,6 +308,7 @@ class ExploreSection(Section):
             domain=p.domain,
             seed=p.seed,
             tolerance=p.tolerance,
+            flow=p.flow or p.domain == "full",
             patch=self.patch,
             fullDoseNode=p.fullDoseVolume,
             wait=False,

@@ -97,7 +97,8 @@ def figures(facts: Mapping[str, str]) -> str:
 def _nameOf(facts: Mapping[str, str]) -> str:
     name = _("{} layer {}").format(facts.get("denoiser", "?"), facts.get("layer", "?"))
     tolerance = numberOf(facts, "tolerance")
-    return name if tolerance is None else f"{name}, τ = {tolerance:g}"
+    parts = [name, *([] if tolerance is None else [f"τ = {tolerance:g}"])]
+    return ", ".join((*parts, _("without flow")) if facts.get("flow") == "false" else parts)
 
 
 def _finite(value: Any) -> float | None:
