@@ -94,6 +94,8 @@ class Logic:
     ) -> Any:
         """A volume node beside the input: the same scan at a fraction of its dose.
 
+        Its attribute CTInvariance.note says what had to be assumed, where the image does not tell its noise.
+
         Example: `low = logic.simulateLowDose(getNode("CT chest"), dose=0.25)`
 
         Raises:
@@ -120,6 +122,8 @@ class Logic:
         def finish(event: dict[str, Any]) -> Steps:
             low = yield from make(event)
             partners.remember(low, volumeNode)
+            if event.get("note"):
+                low.SetAttribute("CTInvariance.note", event["note"])
             return low
 
         return self._start(_("Simulating low dose"), "simulate", prepare, finish, wait=wait)

@@ -42,6 +42,13 @@ def test_simulate_low_dose(console):
     assert "25%" in low.GetName()
 
 
+def test_what_the_simulation_had_to_assume_stays_with_the_volume(console):
+    smooth = np.broadcast_to(np.linspace(0, 60, 64), (2, 64, 64)).round().astype(np.int16)
+    _, logic = console
+    low = logic.simulateLowDose(add_volume(smooth, matrix=SQUARE))
+    assert "does not tell its noise spectrum" in low.GetAttribute("CTInvariance.note")
+
+
 def test_sample_at_a_point(console):
     _, logic = console
     volume = add_volume()

@@ -129,6 +129,7 @@ def test_simulating_low_dose_of_a_series(data):
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
     items = [hierarchy.GetItemParent(hierarchy.GetItemByDataNode(node)) for node in (low, full)]
     assert items[0] == items[1], "the result lies in the study of its input"
+    assert low.GetAttribute("CTInvariance.note") is None, "its noise can be seen"
 
 
 def doses(section):

@@ -151,7 +151,12 @@ class DataSection(Section):
         (node,) = nodes
         self.panel.useVolume(node)
         job = self.logic.simulateLowDose(node, dose=self.ui.doseBox.value, wait=False)
-        self.panel.explore.follow(job, lambda low: self.panel.useVolume(low, node))
+
+        def show(low: Any) -> None:
+            self.panel.useVolume(low, node)
+            self.panel.say(low.GetAttribute("CTInvariance.note") or "", stays=True)
+
+        self.panel.explore.follow(job, show)
 
     def _databaseChanged(self) -> None:
         self._timer.start()
