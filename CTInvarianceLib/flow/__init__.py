@@ -5,7 +5,7 @@ from .condition import ConditionNetwork
 from .conditional_flow import ConditionalFlow
 from .convolutional_flow import ConvolutionalFlow
 from .grid_regression import GridRegression
-from .image_flow import ImageFlow, Seen
+from .image_flow import ImageFlow, Seen, explained
 from .interface import Flow
 from .layer_flow import LayerFlow
 from .regression import LatentRegression, Ridge
@@ -22,4 +22,5 @@ __all__ = [
     "LayerFlow",
     "Ridge",
     "Seen",
+    "explained",
 ]

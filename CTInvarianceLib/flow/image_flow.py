@@ -24,6 +24,7 @@ from .convolutional_flow import ConvolutionalFlow
 
 _KNOTS = 6  # precisions at which variances are kept
 _NOTHING = 1e-4  # of the power of the images
+_CLEARLY = 0.98  # less left unexplained: else the simpler explanation stays
 _AROUND = 3  # cells, sides of the neighbourhood that an energy is averaged over
 _FAINTEST = 1e-7  # normalised units squared: energies below are nothing
 
@@ -56,7 +57,8 @@ class ImageFlow(nn.Module):
     the full-dose domain there is no closed form: B, which leaves out the noise that only the low dose has, and C are
     measured.
 
-    S is the power of the image's own noise times a share for every frequency: of what Ψ(z) lacks.
+    S is what Ψ(z) lacks: for every frequency a share of the power of the image's own noise, and some anatomy whatever
+    the noise is (`explained`).
 
     x̂ is all that z says, to first order: a sufficient statistic of z ± ε for linear Φ and Gaussian noise, an image
     whatever the layer's channels are. So scaling Φ or copying it into more channels changes nothing.
@@ -68,6 +70,7 @@ class ImageFlow(nn.Module):
     """
 
     share: Tensor
+    extra: Tensor
     gain: Tensor
     knots: Tensor
     follow: Tensor
@@ -78,6 +81,7 @@ class ImageFlow(nn.Module):
         super().__init__()
         self.flow, self.factor, self.posterior = flow, factor, posterior
         self.register_buffer("share", torch.ones(RINGS))
+        self.register_buffer("extra", torch.zeros(RINGS))
         self.register_buffer("gain", torch.ones(RINGS))
         self.register_buffer("knots", torch.linspace(-1, 1, _KNOTS))
         self.register_buffer("follow", torch.ones(_KNOTS, RINGS, 2))
@@ -96,7 +100,7 @@ class ImageFlow(nn.Module):
 
     def planes(self, noise: Tensor, rows: int, columns: int) -> tuple[Tensor, Tensor]:
         """S (N, 1, rows, columns // 2 + 1) of images with that noise (N, RINGS), and G², at `rfft2`'s frequencies."""
-        own = Spectrum(noise * self.share).on(rows, columns)[:, None]
+        own = Spectrum(noise * self.share + self.extra).on(rows, columns)[:, None]
         return own, Spectrum(self.gain).on(rows, columns)
 
     def condition(self, seen: Seen) -> Tensor:
@@ -219,6 +223,31 @@ class ImageFlow(nn.Module):
         if not self.posterior:
             return noise
         return 1 / (gain / seen.epsilon.square()[:, None, None, None] + 1 / noise)
+
+
+@torch.no_grad()
+def explained(missing: Tensor, noise: Tensor, side: int) -> tuple[Tensor, Tensor]:
+    """Share and extra, (RINGS,) each: log missing ≈ log(share · noise + extra), by least squares for every ring.
+
+    Where a kernel leaves no noise, what is missing is anatomy: a share alone would have to be enormous there, for all.
+
+    Args:
+        missing: (P, RINGS), the power of what Ψ(z) lacks of images.
+        noise: (P, RINGS), of their noise.
+        side: of the images, pixels.
+    """
+    wanted = missing.clamp_min(1e-30).log() - _log_bias(ring_counts(side, missing))
+    known = noise.clamp_min(1e-30)
+    best = missing.new_full((RINGS,), torch.inf)
+    share, extra = torch.ones_like(best), torch.zeros_like(best)
+    for floor in torch.logspace(-6, 3, 91).tolist():  # extra over share, in units of the mean noise
+        added = floor * known.log().mean(0).exp()
+        left = wanted - (known + added).log()
+        spread, scale = left.var(0), left.mean(0).exp()
+        better = spread < _CLEARLY * best
+        best = torch.where(better, spread, best)
+        share, extra = torch.where(better, scale, share), torch.where(better, scale * added, extra)
+    return share, extra
 
 
 def _log_bias(counts: Tensor) -> Tensor:

@@ -12,16 +12,15 @@ from torch import Tensor, nn
 from ..base import Progress, unheard
 from ..config import FlowConfig
 from ..denoisers import Linearizer, View, reach
-from ..flow import ImageFlow, Seen
+from ..flow import ImageFlow, Seen, explained
 from ..models import build_flow
-from ..tensors import Spectrum, batch_size, filtered, mirrored, piece_power, ring_means, round_up, smoothed
+from ..tensors import Spectrum, batch_size, filtered, mirrored, piece_power, ring_means, smoothed
 from ..tolerance import LocalLayer, Metric, measure_gain, most_probable, start_of, unit_of
 from ..volumes import Region
 from .run import Run, stage_seed
 
 _GAIN_PATCHES = 16
 _KERNEL_REACH = 8  # pixels that a kernel blurs the cut edge of a patch into
-_WHITENED_REACH = 8  # pixels, about, that the filter which whitens reaches
 _MAX_NORM = 10.0  # of the gradient, for every cell
 
 
@@ -58,12 +57,14 @@ class SeenLayer:
 
     Attributes:
         seen: x̂, Ψ(z ± ε) and ε.
-        share: (RINGS,), power of what x′ may differ from Ψ(z) by, over that of its noise.
+        share: (RINGS,), power of what x′ may differ from Ψ(z) by, for every power of its noise.
+        extra: (RINGS,), power of it that is there whatever the noise.
         gain: (RINGS,), G².
     """
 
     seen: Seen
     share: Tensor
+    extra: Tensor
     gain: Tensor
 
 
@@ -145,11 +146,11 @@ def see_layer(
         progress(0.2 * len(looks) / len(batches))
     noise = pool.noise(dose).to(device)
     missing = torch.cat([pool.inner.of(low) - begun for low, _, _, begun in looks])
-    share = Spectrum.of(missing).power / noise.mean(0).clamp_min(1e-30)
+    share, extra = explained(piece_power(missing[:, 0]), noise, size)
     estimates: list[Tensor] = []
     for rows, (low, z, epsilon, begun) in zip(batches, looks, strict=True):
         layer_here = local(low)
-        metric = Metric(Spectrum(noise[rows] * share).on(size, size)[:, None], gain)
+        metric = Metric(Spectrum(noise[rows] * share + extra).on(size, size)[:, None], gain)
         estimates.append(
             most_probable(
                 layer_here,
@@ -167,7 +168,7 @@ def see_layer(
         torch.cat([epsilon for _, _, epsilon, _ in looks]),
         noise,
     )
-    return SeenLayer(seen, share, ring_means(gain, size))
+    return SeenLayer(seen, share, extra, ring_means(gain, size))
 
 
 def _one_rescan(linearizer: Linearizer, inner: Region, low: Tensor, full: Tensor, dose: float) -> Tensor:
@@ -203,6 +204,7 @@ def fit_image_flow(
     """
     with torch.no_grad():
         flow.share.copy_(look.share)
+        flow.extra.copy_(look.extra)
         flow.gain.copy_(look.gain)
         flow.fit_linear(images, look.seen)
         cells, conditions = _in_all_positions(flow, *_inside(flow, images, look.seen))
@@ -222,20 +224,31 @@ def fit_image_flow(
 
 
 def _inside(flow: ImageFlow, images: Tensor, seen: Seen) -> tuple[Tensor, Seen]:
-    """u of pieces of larger images, and what is seen, without the pixels whose u depends on what lies outside."""
+    """u of pieces of larger images, and what is seen, without the pixels whose u depends on what lies outside.
+
+    What lies outside is mirrored, and differences from the mean fade there: where a period begins there is no edge,
+    whose power, whitened, would lie on top of all.
+    """
     rows, columns = images.shape[-2:]
-    border = max(flow.period, round_up(2 * _WHITENED_REACH, flow.period)) // 2
+    border = flow.period // 2
     height, width = rows - 2 * border, columns - 2 * border
     if min(height, width) < 2 * flow.period:  # tiny patches are taken as they are
         return flow.whitened(images, seen), seen
-    wide = replace(
-        seen, **{name: mirrored(getattr(seen, name), *[border] * 4) for name in ("estimate", "start")}
-    )
-    whitened = flow.whitened(mirrored(images, *[border] * 4), wide)
+    around = [2 * border] * 4
+    wide = replace(seen, estimate=mirrored(seen.estimate, *around), start=mirrored(seen.start, *around))
+    down, across = (_fading(side, 3 * border, images) for side in (height, width))
+    differences = (mirrored(images, *around) - flow.base(wide)) * down[:, None] * across
+    whitened = filtered(differences, flow.variance(wide).rsqrt())
     kept = Region(border, border, height, width)
-    return Region(2 * border, 2 * border, height, width).of(whitened), replace(
+    return Region(3 * border, 3 * border, height, width).of(whitened), replace(
         seen, estimate=kept.of(seen.estimate), start=kept.of(seen.start)
     )
+
+
+def _fading(inner: int, border: int, like: Tensor) -> Tensor:
+    """1 over `inner` places, and half a cosine down to 0 over `border` at both sides."""
+    slope = 0.5 - 0.5 * torch.cos(torch.linspace(0, math.pi, border + 2)[1:-1])
+    return torch.cat((slope, torch.ones(inner), slope.flip(0))).to(like)
 
 
 def _in_all_positions(flow: ImageFlow, whitened: Tensor, seen: Seen) -> tuple[Tensor, Tensor]:
