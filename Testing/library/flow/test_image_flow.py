@@ -8,8 +8,8 @@ import pytest
 import torch
 from textures import spectrum, texture
 
-from CTInvarianceLib.flow import ConvolutionalFlow, ImageFlow, Seen
-from CTInvarianceLib.tensors import RINGS
+from CTInvarianceLib.flow import ConvolutionalFlow, ImageFlow, Seen, explained
+from CTInvarianceLib.tensors import RINGS, ring_counts
 
 SIDE = 16
 
@@ -112,3 +112,22 @@ def test_where_nothing_can_be_followed_nothing_is():
     flow.fit_linear(images, Seen(nothing + 1e-9 * images, nothing, torch.ones(32), noise))
     other = Seen(texture(1, 32, seed=9), texture(1, 32, seed=10), torch.ones(1), noise[:1])
     assert float(flow.base(other).abs().max()) < 5 * float(texture(1, 32, seed=9).abs().max())
+
+
+def test_what_is_missing_is_a_share_of_the_noise_and_something_that_is_always_there():
+    generator = torch.Generator().manual_seed(4)
+    noise = torch.exp(2 * torch.randn(200, 1, generator=generator)).expand(-1, RINGS) * torch.linspace(
+        1, 3, RINGS
+    )
+    share, extra = torch.linspace(0.2, 0.9, RINGS), torch.linspace(2.0, 0.05, RINGS)
+    counts = ring_counts(64, noise).clamp_min(1)
+    chance = torch.distributions.Gamma(counts / 2, counts / 2)
+    torch.manual_seed(5)
+    found = explained((share * noise + extra) * chance.sample((200,)), noise, 64)
+    for got, known in zip(found, (share, extra), strict=True):
+        assert got[4:] == pytest.approx(known[4:], rel=0.15)
+    alike = noise.mean(0).expand(200, -1)  # nothing to tell them apart by: then all is a share
+    share, extra = explained(0.5 * alike, alike, 64)
+    assert float((extra / alike[0]).max()) < 1e-3
+    without_chance = 0.5 / torch.exp(torch.special.digamma(counts / 2) - (counts / 2).log())
+    assert share[4:] == pytest.approx(without_chance[4:], rel=0.02)
