@@ -11,12 +11,14 @@ from .errors import (
     HounsfieldWarning,
     LayerError,
     ModelsError,
+    ModelsWarning,
     PairingWarning,
     VolumeError,
     WeightsError,
 )
 from .events import VERSION, Cancelled, Event, OnEvent, Progress, Reporter, part, unheard
 from .paths import PathLike, as_paths, files_under
+from .plain_json import json_text, read_text
 
 __all__ = [
     "VERSION",
@@ -30,6 +32,7 @@ __all__ = [
     "HounsfieldWarning",
     "LayerError",
     "ModelsError",
+    "ModelsWarning",
     "OnEvent",
     "PairingWarning",
     "PathLike",
@@ -40,7 +43,9 @@ __all__ = [
     "as_paths",
     "files_under",
     "index_file",
+    "json_text",
     "part",
+    "read_text",
     "require_folder",
     "require_place",
     "store_folder",

@@ -3,7 +3,8 @@
 from .builders import build_denoiser, build_embedding, build_flow, for_convolutions
 from .description import describe
 from .model_set import Models
-from .weights import fill_module, load_module, load_tensors, save_tensors
+from .unrelated import unrelated_tensors
+from .weights import fill_module, load_module, load_tensors, read_header, save_tensors
 
 __all__ = [
     "Models",
@@ -15,5 +16,7 @@ __all__ = [
     "for_convolutions",
     "load_module",
     "load_tensors",
+    "read_header",
     "save_tensors",
+    "unrelated_tensors",
 ]

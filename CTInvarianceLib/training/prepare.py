@@ -7,23 +7,31 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-import torch
 from lightning_fabric import Fabric
 
 from .. import __version__
 from ..base import ModelsError, Reporter, part
-from ..config import DOMAINS, MANIFEST, Config, read_manifest, unrelated_file, write_manifest
+from ..config import (
+    DOMAINS,
+    MANIFEST,
+    Config,
+    configuration,
+    read_manifest,
+    unrelated_file,
+    write_manifest,
+)
 from ..data import Data, Patches, PatientSlices, Store, as_pairs, load_patients, needed, too_small
-from ..models import save_tensors
+from ..models import unrelated_tensors
 from ..sources import SeriesPair, Split, anatomies, split_patients
-from ..tensors import denormalize
+from .lock import FolderLock
+from .origin import adopt, new_origin, require_inputs, require_own
 from .run import Run, make_fabric, stage_seed
 
 _SCANNING_SHARE = 0.05  # of the time for the data
 _UNRELATED = 24  # patches for the ceiling of R
 
 
-def prepare(config: Config, data: Data, out: Path, report: Reporter, store: Store) -> Run:
+def prepare(config: Config, data: Data, out: Path, report: Reporter, store: Store, lock: FolderLock) -> Run:
     """Read the data, split them, and write the manifest: from here on there is a run to resume."""
     progress = part(lambda fraction: report.progress("data", fraction), 0, _SCANNING_SHARE)
     pairs = as_pairs(data, progress=progress)
@@ -45,9 +53,14 @@ def prepare(config: Config, data: Data, out: Path, report: Reporter, store: Stor
         )
         for ids in (split["training"], split["validation"] or split["training"])
     )
-    run = Run(config, out, fabric, report, training, kept)
-    if fabric.is_global_zero and not (out / MANIFEST).exists():
-        _begin(run, split)
+    if fabric.is_global_zero:
+        lock.take()
+        _begin(config, out, split, pairs)
+    fabric.barrier()
+    run = Run(config, out, fabric, report, training, kept, read_manifest(out)["origin"])
+    if not run.known(unrelated_file()):
+        _save_unrelated(run)
+    fabric.barrier()
     return run
 
 
@@ -56,13 +69,14 @@ def _split(pairs: Sequence[SeriesPair], config: Config, out: Path) -> Split:
     patients = anatomies(pairs)
     if not (out / MANIFEST).exists():
         return split_patients(patients, config.data, seed=config.seed)
-    stored: Split = {"test": [], **read_manifest(out)["patients"]}
+    stored: Split = {"test": [], **read_manifest(out).get("patients", {})}
     if sorted(patients) != sorted(name for names in stored.values() for name in names):
         raise ModelsError(
             "the run in this folder was started with other patients",
             where=out,
             hint="Choose another folder, or give the same data.",
         )
+    require_inputs(out, pairs)
     return stored
 
 
@@ -86,11 +100,22 @@ def _load(
     return patients
 
 
-def _begin(run: Run, patients: Split) -> None:
-    """Write the manifest of a new run."""
-    _save_unrelated(run)
-    created = datetime.now(UTC).isoformat(timespec="seconds")
-    write_manifest(run.folder, run.config, library=__version__, created=created, patients=patients)
+def _begin(config: Config, out: Path, patients: Split, pairs: Sequence[SeriesPair]) -> None:
+    """Write the manifest of a new run, or take over an older one's; nothing in the folder is of another run."""
+    manifest = read_manifest(out) if (out / MANIFEST).exists() else None
+    origin = (manifest or {}).get("origin") or new_origin(config, pairs)
+    if manifest is not None and configuration(manifest, out) != config:
+        raise ModelsError(
+            "another training has begun in this folder", where=out, hint="Choose another folder."
+        )
+    if manifest is not None and "origin" not in manifest:
+        adopt(out, config, origin)
+    require_own(out, config, origin)
+    if manifest is None:
+        created = datetime.now(UTC).isoformat(timespec="seconds")
+        write_manifest(
+            out, config, library=__version__, created=created, patients=patients, origin=origin, files={}
+        )
 
 
 def _check_sizes(patients: Sequence[PatientSlices], config: Config) -> None:
@@ -107,7 +132,4 @@ def _check_sizes(patients: Sequence[PatientSlices], config: Config) -> None:
 def _save_unrelated(run: Run) -> None:
     size, seed = run.config.embedding.patch_size, stage_seed(run.config.seed, "unrelated")
     drawn = zip(DOMAINS, run.validation.draw(_UNRELATED, size, seed=seed), strict=True)
-    tensors: dict[str, torch.Tensor] = {
-        domain: denormalize(patches.cpu()).round().to(torch.int16) for domain, patches in drawn
-    }
-    save_tensors(run.folder / unrelated_file(), tensors)
+    run.save(unrelated_file(), unrelated_tensors(dict(drawn)))
