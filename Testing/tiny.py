@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,3 +72,31 @@ def drawn(
     proposals: list[Samples] = []
     final = models.sample_slab(slices, question, on_drawn=proposals.extend, **options)
     return proposals, final
+
+
+def as_older(folder: Path) -> None:
+    """Make of a model set what older versions wrote: no checksums, and parts that say nothing of themselves."""
+    from safetensors.torch import load_file, save_file
+
+    from CTInvarianceLib.models import load_tensors
+
+    for path in folder.rglob("*.safetensors"):
+        facts = {"writer": '"CTInvariance"'}
+        if path.parent.name == "checkpoints":
+            facts["step"] = json.dumps(load_tensors(path)[1]["step"])
+        save_file(load_file(path), path, facts)
+    manifest = json.loads((folder / "models.json").read_text("utf-8"))
+    older = {name: value for name, value in manifest.items() if name not in ("origin", "files")}
+    (folder / "models.json").write_text(json.dumps(older), "utf-8")
+
+
+def tree(folder: Path) -> dict[str, bytes | str | None]:
+    """Everything below a folder: files with their content, links with where they lead, folders."""
+    return {
+        str(path.relative_to(folder)): str(path.readlink())
+        if path.is_symlink()
+        else path.read_bytes()
+        if path.is_file()
+        else None
+        for path in sorted(folder.rglob("*"))
+    }

@@ -28,9 +28,10 @@ from ..config import (
     read_manifest,
 )
 from ..data import Data, Store, store_at
-from ..models import Models, build_denoiser, build_embedding, build_flow, load_module
+from ..models import Models, build_denoiser, build_embedding, build_flow, load_module, require_weights
+from .critic import Critic
 from .denoiser import train_l2, train_wgan_vgg
-from .embedding import train_embedding
+from .embedding import build_critic, train_embedding
 from .flow import LatentPool, make_conditions, make_pool, train_flow
 from .image_flow import PatchPool, draw_pool, see_layer, train_image_flow
 from .lock import FolderLock
@@ -40,6 +41,7 @@ from .prepare import prepare
 from .run import Run
 
 _LINGER_S = 2.0  # gloo calls a barrier failed where another process has passed it and left already
+_NETWORKS = 32  # as large as one may be, together; they lie on disk only, and are built one after another
 
 
 def train(
@@ -122,13 +124,19 @@ def _check(config: Config, *, allow_download: bool) -> None:
     config.check()
     if not config.denoisers:
         raise ConfigError("the configuration names no denoiser", where=config.name)
-    build_embedding(config)
+    embedding = build_embedding(config)
     _check_guide(config)
+    if not embedding.closed_form:
+        build_critic(config.embedding, seed=config.seed)
+    weights = 0
     for settings in config.denoisers.values():
         denoiser = build_denoiser(settings)
+        if settings.loss == "wgan-vgg" and not settings.weights:
+            Critic(settings.patch_size, settings.critic_width)
         for layer in settings.layers:
-            for domain in DOMAINS:
-                build_flow(config, denoiser, layer, domain)
+            flow = build_flow(config, denoiser, layer, "low")  # that of the other domain has the same size
+            weights += len(DOMAINS) * sum(each.numel() for each in flow.parameters())
+            require_weights(weights // _NETWORKS, "denoisers, layers", "flows, or fewer layers")
     uses_vgg = config.embedding.perceptual == "vgg19" or any(
         d.loss == "wgan-vgg" and d.perceptual == "vgg19" and not d.weights for d in config.denoisers.values()
     )

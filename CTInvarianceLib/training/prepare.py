@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+import torch
 from lightning_fabric import Fabric
 
 from .. import __version__
-from ..base import ModelsError, Reporter, part
+from ..base import ConfigError, ModelsError, Reporter, part
 from ..config import (
     DOMAINS,
     MANIFEST,
@@ -23,11 +24,13 @@ from ..config import (
 from ..data import Data, Patches, PatientSlices, Store, as_pairs, load_patients, needed, too_small
 from ..models import unrelated_tensors
 from ..sources import SeriesPair, Split, anatomies, split_patients
+from ..tensors import require_memory
 from .lock import FolderLock
 from .origin import adopt, new_origin, require_inputs, require_own
 from .run import Run, make_fabric, stage_seed
 
 _SCANNING_SHARE = 0.05  # of the time for the data
+_COPIES, _MAPS = 4, 32  # of what is kept, and feature maps of a batch, at the least
 _UNRELATED = 24  # patches for the ceiling of R
 
 
@@ -41,6 +44,7 @@ def prepare(config: Config, data: Data, out: Path, report: Reporter, store: Stor
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         fabric = make_fabric(config)
+    _check_memory(config, fabric)
     patients = _load(used, config, store, report, fabric)
     _check_sizes(patients, config)
     training, kept = (
@@ -115,6 +119,27 @@ def _begin(config: Config, out: Path, patients: Split, pairs: Sequence[SeriesPai
         created = datetime.now(UTC).isoformat(timespec="seconds")
         write_manifest(
             out, config, library=__version__, created=created, patients=patients, origin=origin, files={}
+        )
+
+
+def _check_memory(config: Config, fabric: Fabric) -> None:
+    """Raise ConfigError where what is kept at once, or the maps of one batch, are more than the memory."""
+    e, flow, values = config.embedding, config.flow, 4  # bytes
+    side = flow.patch_size if e.kind == "complete" else e.patch_size
+    kept = {
+        "flow, patches": flow.patches * side**2 * values * _COPIES,
+        "embedding, principal_patches": e.principal_patches * e.patch_size**2 * values * _COPIES,
+    }
+    batches = {
+        "flow, batch_size": flow.batch_size * side**2,
+        "embedding, batch_size": e.batch_size * e.patch_size**2 if e.kind != "complete" else 0,
+        **{f"{name}, batch_size": d.batch_size * d.patch_size**2 for name, d in config.denoisers.items()},
+    }
+    sizes = [(name, size, torch.device("cpu")) for name, size in kept.items()]
+    sizes += [(name, size * values * _MAPS, fabric.device) for name, size in batches.items()]
+    for name, size, device in sizes:
+        require_memory(
+            size, device, what=f"the setting {name}", hint="Take a smaller one.", error=ConfigError
         )
 
 
