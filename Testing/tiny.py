@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -100,3 +101,13 @@ def tree(folder: Path) -> dict[str, bytes | str | None]:
         else None
         for path in sorted(folder.rglob("*"))
     }
+
+
+def peak_memory() -> int:
+    """Bytes that this process has held at most until now; 0 on Windows, which does not say it this way."""
+    try:
+        import resource
+    except ImportError:
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
