@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,3 +73,41 @@ def drawn(
     proposals: list[Samples] = []
     final = models.sample_slab(slices, question, on_drawn=proposals.extend, **options)
     return proposals, final
+
+
+def as_older(folder: Path) -> None:
+    """Make of a model set what older versions wrote: no checksums, and parts that say nothing of themselves."""
+    from safetensors.torch import load_file, save_file
+
+    from CTInvarianceLib.models import load_tensors
+
+    for path in folder.rglob("*.safetensors"):
+        facts = {"writer": '"CTInvariance"'}
+        if path.parent.name == "checkpoints":
+            facts["step"] = json.dumps(load_tensors(path)[1]["step"])
+        save_file(load_file(path), path, facts)
+    manifest = json.loads((folder / "models.json").read_text("utf-8"))
+    older = {name: value for name, value in manifest.items() if name not in ("origin", "files")}
+    (folder / "models.json").write_text(json.dumps(older), "utf-8")
+
+
+def tree(folder: Path) -> dict[str, bytes | str | None]:
+    """Everything below a folder: files with their content, links with where they lead, folders."""
+    return {
+        str(path.relative_to(folder)): str(path.readlink())
+        if path.is_symlink()
+        else path.read_bytes()
+        if path.is_file()
+        else None
+        for path in sorted(folder.rglob("*"))
+    }
+
+
+def peak_memory() -> int:
+    """Bytes that this process has held at most until now; 0 on Windows, which does not say it this way."""
+    try:
+        import resource
+    except ImportError:
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak

@@ -101,6 +101,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     train.add_argument("--out", required=True, help="folder of the model set")
     train.add_argument("--resume", action="store_true", help="go on with the run in that folder")
+    train.add_argument(
+        "--allow-download",
+        action="store_true",
+        help="fetch VGG19's published weights (548 MB) where the configuration says so; nothing else ever is",
+    )
     _add_store_folder(train)
 
     denoise = sub.add_parser("denoise", help="denoise a volume")

@@ -41,6 +41,7 @@ def train(options: Namespace) -> None:
             out,
             resume=options.resume,
             store=options.store,
+            allow_download=options.allow_download,
             on_event=console,
             should_stop=should_stop,
         )

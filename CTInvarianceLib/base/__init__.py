@@ -11,6 +11,7 @@ from .errors import (
     HounsfieldWarning,
     LayerError,
     ModelsError,
+    ModelsWarning,
     PairingWarning,
     VolumeError,
     WeightsError,
@@ -18,6 +19,7 @@ from .errors import (
 from .events import VERSION, Cancelled, Event, OnEvent, Progress, Reporter, part, unheard
 from .figures import decimal, megabytes
 from .paths import PathLike, as_paths, files_under
+from .plain_json import json_text, read_text
 from .time_left import TimeLeft
 
 __all__ = [
@@ -32,6 +34,7 @@ __all__ = [
     "HounsfieldWarning",
     "LayerError",
     "ModelsError",
+    "ModelsWarning",
     "OnEvent",
     "PairingWarning",
     "PathLike",
@@ -44,8 +47,10 @@ __all__ = [
     "decimal",
     "files_under",
     "index_file",
+    "json_text",
     "megabytes",
     "part",
+    "read_text",
     "require_folder",
     "require_place",
     "store_folder",

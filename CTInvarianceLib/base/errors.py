@@ -61,3 +61,7 @@ class HounsfieldWarning(UserWarning):
 
 class PairingWarning(UserWarning):
     """Series that are left out or unpaired because it is not clear what belongs together."""
+
+
+class ModelsWarning(UserWarning):
+    """A model set that can be used, but not be proven to be what was trained."""

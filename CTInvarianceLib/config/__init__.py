@@ -2,20 +2,25 @@
 
 from .checking import Plain, from_plain
 from .manifest import (
+    CHECKPOINTS,
+    LOCK,
+    LOG,
     MANIFEST,
+    checksum,
     configuration,
     delete_models,
-    denoiser_file,
-    embedding_file,
-    flow_file,
     layers_with_flows,
     list_models,
+    parts_of,
     read_manifest,
+    record_file,
+    require_file,
     summary,
     trained_patch_size,
-    unrelated_file,
+    update_manifest,
     write_manifest,
 )
+from .names import denoiser_file, embedding_file, flow_file, path_in, unrelated_file
 from .question import DEFAULT_TOLERANCE, Question
 from .reading import config_from_dict, customized, preset, read_config
 from .settings import (
@@ -30,8 +35,11 @@ from .settings import (
 )
 
 __all__ = [
+    "CHECKPOINTS",
     "DEFAULT_TOLERANCE",
     "DOMAINS",
+    "LOCK",
+    "LOG",
     "MANIFEST",
     "PRESETS",
     "Config",
@@ -42,6 +50,7 @@ __all__ = [
     "FlowConfig",
     "Plain",
     "Question",
+    "checksum",
     "config_from_dict",
     "configuration",
     "customized",
@@ -52,11 +61,16 @@ __all__ = [
     "from_plain",
     "layers_with_flows",
     "list_models",
+    "parts_of",
+    "path_in",
     "preset",
     "read_config",
     "read_manifest",
+    "record_file",
+    "require_file",
     "summary",
     "trained_patch_size",
     "unrelated_file",
+    "update_manifest",
     "write_manifest",
 ]

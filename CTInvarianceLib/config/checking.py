@@ -46,6 +46,8 @@ def from_plain(kind: type[T], values: Any, where: str) -> T:
         return TypeAdapter(kind).validate_json(json.dumps(values))
     except ValidationError as error:
         raise _first(error.errors(include_url=False), kind, where) from None
+    except RecursionError:
+        raise ConfigError("tables or lists within each other without end", where=where) from None
     except TypeError as error:  # TOML knows dates
         raise ConfigError(f"a value that is no number, text, list or table ({error})", where=where) from error
 
@@ -53,7 +55,7 @@ def from_plain(kind: type[T], values: Any, where: str) -> T:
 def _first(errors: list[ErrorDetails], kind: Any, where: str) -> ConfigError:
     """The error that is to be mended first: a mistyped name makes others."""
     error = next((each for each in errors if each["type"] == "unexpected_keyword_argument"), errors[0])
-    loc, value = error["loc"], error["input"]
+    loc, value = error["loc"], shown(error["input"])
     *above, name = ("", *map(str, loc))
     container = ", ".join([where, *above[1:]])
     if error["type"] == "unexpected_keyword_argument":
@@ -63,11 +65,21 @@ def _first(errors: list[ErrorDetails], kind: Any, where: str) -> ConfigError:
     place = ", ".join([where, *map(str, loc)])
     if error["type"] == "literal_error":
         expected = error["ctx"]["expected"]
-        return ConfigError(f"{value!r} is not possible", where=place, hint=f"Choose one of {expected}.")
+        return ConfigError(f"{value} is not possible", where=place, hint=f"Choose one of {expected}.")
     if error["type"] == "dataclass_type":
-        return ConfigError(f"{value!r} is not a table of settings", where=place)
+        return ConfigError(f"{value} is not a table of settings", where=place)
     expected = _KINDS.get(error["type"].partition("_")[0])
-    return ConfigError(f"{value!r} is not a {expected}" if expected else error["msg"], where=place)
+    return ConfigError(f"{value} is not a {expected}" if expected else error["msg"], where=place)
+
+
+def shown(value: Any) -> str:
+    """A value as a message has room for it."""
+    text = (
+        repr(value)
+        if not isinstance(value, int) or abs(value) < 10**20
+        else "a number of more than 20 digits"
+    )
+    return text if len(text) <= 80 else f"{text[:80]}…"
 
 
 def _known(kind: Any, loc: tuple[int | str, ...], name: str) -> str:

@@ -2,64 +2,105 @@
 
 A model set is a folder with a manifest and safetensors files; nothing in it is ever run or unpickled:
 
-    models.json                              format, version, configuration, patients
+    models.json                              format, version, configuration, patients, origin, files
     denoisers/chen.safetensors …
     embeddings/low.safetensors, full.safetensors
     flows/chen-1-low.safetensors …
     unrelated.safetensors                    patches that the ceiling of R is measured with
+    checkpoints/                             of stages that are not finished
+    log.jsonl                                events of the training
+
+`origin` says which run this is: a random id, the seed, and digests of configuration and training data. Every part
+names the same origin; `files` has the checksum of every finished part. Older sets have neither.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
-import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from ..base import ModelsError, writing
+from ..base import ModelsError, json_text, read_text, writing
+from .form import wrong_in
+from .names import denoiser_file, embedding_file, flow_file, path_in, unrelated_file
 from .reading import config_from_dict
-from .settings import Config
+from .settings import DOMAINS, Config
 
 FORMAT, VERSION = "ctinvariance-models", 2
-MANIFEST = "models.json"
-
-
-def denoiser_file(name: str) -> str:
-    """Where a denoiser's weights lie in a model set."""
-    return f"denoisers/{name}.safetensors"
-
-
-def embedding_file(domain: str) -> str:
-    """Where an embedding's weights lie in a model set."""
-    return f"embeddings/{domain}.safetensors"
-
-
-def flow_file(denoiser: str, layer: str, domain: str) -> str:
-    """Where the weights of a layer's flow lie in a model set."""
-    return f"flows/{denoiser}-{layer}-{domain}.safetensors"
-
-
-def unrelated_file() -> str:
-    """Where the patches for the ceiling of R lie in a model set."""
-    return "unrelated.safetensors"
+MANIFEST, LOG, LOCK = "models.json", "log.jsonl", ".lock"
+CHECKPOINTS = "checkpoints"
+_MOST_BYTES = 1 << 24  # ids of 100 000 patients are 7 MB
 
 
 def write_manifest(folder: Path, config: Config, **more: Any) -> None:
     """Write `models.json`, whole or not at all."""
-    content = {"format": FORMAT, "version": VERSION, **more, "config": config.to_dict()}
-    with writing(folder / MANIFEST) as part:
-        part.write_text(json.dumps(content, indent=1), "utf-8")
+    _write(folder, {"format": FORMAT, "version": VERSION, **more, "config": config.to_dict()})
+
+
+def _write(folder: Path, content: dict[str, Any]) -> None:
+    with writing(path_in(folder, MANIFEST)) as part:
+        part.write_text(json_text(content, indent=1), "utf-8")
+
+
+def update_manifest(folder: Path, **more: Any) -> None:
+    """Change entries of the manifest; the others stay."""
+    _write(folder, {**read_manifest(folder), **more})
+
+
+def record_file(folder: Path, file: str) -> None:
+    """Write the checksum of a finished part into the manifest."""
+    files = read_manifest(folder).get("files", {})
+    update_manifest(folder, files={**files, file: checksum(path_in(folder, file))})
+
+
+def checksum(path: Path) -> dict[str, Any]:
+    """Length and SHA-256 of a file, as a manifest has them."""
+    with path.open("rb") as file:
+        return {"bytes": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+
+
+def require_file(folder: Path, file: str, manifest: dict[str, Any]) -> Path:
+    """A part of a model set, where its manifest has its checksum; of an older set, without any, as it is.
+
+    Raises:
+        ModelsError: not there, not what was written, or unknown to the manifest.
+    """
+    path = path_in(folder, file)
+    if not path.is_file():
+        raise ModelsError(
+            "this part of the model set is not trained yet",
+            where=path,
+            hint="Finish the training with `ctinvariance train … --resume`.",
+        )
+    if "files" not in manifest:
+        return path
+    known = manifest["files"].get(file)
+    if known is None:
+        raise ModelsError(
+            "the manifest does not know this part of the model set",
+            where=path,
+            hint="If its training was interrupted, finish it with `ctinvariance train … --resume`.",
+        )
+    if path.stat().st_size != known["bytes"] or checksum(path) != known:
+        raise ModelsError(
+            "this part of the model set is damaged or was exchanged: it has not the checksum in the manifest",
+            where=path,
+            hint="Copy the model set again; or delete this file, and `ctinvariance train … --resume` trains it anew.",
+        )
+    return path
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a model set.
+    """The manifest of a model set, of the form that `train` writes.
 
     Raises:
         ModelsError: no model set, a damaged one, or one of another version.
     """
-    path = folder / MANIFEST
+    path = path_in(folder, MANIFEST)
     try:
-        content: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        content: dict[str, Any] = json.loads(read_text(path, most=_MOST_BYTES), parse_constant=_no_number)
+        json.dumps(content, ensure_ascii=False).encode()  # half a surrogate is no text
         found = (content["format"], content["version"])
     except OSError as error:
         raise ModelsError(
@@ -67,26 +108,70 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             where=folder,
             hint="`ctinvariance train` makes one.",
         ) from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ModelsError("the manifest of the model set is damaged", where=path) from error
     if found != (FORMAT, VERSION):
         raise ModelsError(
-            f"the model set is {found[0]} version {found[1]}, this program reads {FORMAT} version {VERSION}",
+            f"the model set is {str(found[0])[:40]} version {str(found[1])[:40]}, "
+            f"this program reads {FORMAT} version {VERSION}",
             where=folder,
             hint="Train it again, or use the version of CTInvariance that made it.",
         )
+    wrong = wrong_in(content)
+    if wrong:
+        raise ModelsError(f"the manifest of the model set is damaged ({wrong})", where=path)
     return content
 
 
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number")
+
+
+def parts_of(denoisers: dict[str, Any]) -> list[str]:
+    """The files of a model set besides its manifest, there or not yet: what was trained, by what it was made from.
+
+    Args:
+        denoisers: name -> its settings, of which only "layers" is looked at.
+    """
+    flows = [
+        flow_file(name, layer, domain)
+        for name, settings in denoisers.items()
+        for layer in settings["layers"]
+        for domain in DOMAINS
+    ]
+    return [unrelated_file(), *map(embedding_file, DOMAINS), *map(denoiser_file, denoisers), *flows]
+
+
+def files_of(folder: Path) -> list[Path]:
+    """The files of a model set that are there, its manifest first; no link, and nothing that is not ours.
+
+    Raises:
+        ModelsError: see `read_manifest`.
+    """
+    names = [MANIFEST, LOG, LOCK, *parts_of(read_manifest(folder)["config"]["denoisers"])]
+    names += [f"{CHECKPOINTS}/{each.name}" for each in (folder / CHECKPOINTS).glob("*.safetensors")]
+    return [path for name in names if (path := _plain_file(folder, name))]
+
+
+def _plain_file(folder: Path, name: str) -> Path | None:
+    try:
+        path = path_in(folder, name)
+    except ModelsError:
+        return None
+    return path if path.is_file() else None
+
+
 def delete_models(folder: Path) -> None:
-    """Delete a model set; whatever else lies in the folder stays."""
-    read_manifest(folder)
-    for name in ("denoisers", "embeddings", "flows", "checkpoints"):
-        shutil.rmtree(folder / name, ignore_errors=True)
-    for name in (unrelated_file(), "log.jsonl", MANIFEST):
-        (folder / name).unlink(missing_ok=True)
-    if not any(folder.iterdir()):
-        folder.rmdir()
+    """Delete a model set; whatever else lies in the folder, or in the folders of its parts, stays."""
+    manifest, *others = files_of(folder)
+    for path in others:
+        path.unlink()
+    manifest.unlink()
+    for name in ("denoisers", "embeddings", "flows", CHECKPOINTS, "."):
+        try:
+            (folder / name).rmdir()
+        except OSError:  # there is something else in it, or it is a link
+            continue
 
 
 def list_models(folder: Path) -> list[dict[str, Any]]:
@@ -107,13 +192,13 @@ def summary(folder: Path) -> dict[str, Any]:
         ModelsError: see `read_manifest`.
     """
     manifest = read_manifest(folder)
-    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    size = sum(path.stat().st_size for path in files_of(folder))
     return {
         "name": folder.name,
         "preset": manifest["config"]["name"],
         "denoisers": ", ".join(manifest["config"]["denoisers"]),
-        "patients": len(manifest["patients"]["training"]),
-        "created": manifest["created"],
+        "patients": len(manifest.get("patients", {}).get("training", [])),
+        "created": manifest.get("created", ""),
         "MB": round(size / 1e6, 1),
     }
 
@@ -122,7 +207,7 @@ def configuration(manifest: dict[str, Any], folder: Path) -> Config:
     """What a model set was trained with; its `denoisers` name the architecture, and the layers that have flows.
 
     Raises:
-        ConfigError: settings that this program does not know.
+        ConfigError: settings that this program does not know, or that are not possible.
     """
     return config_from_dict(manifest.get("config", {}), where=str(folder / MANIFEST))
 
@@ -133,7 +218,7 @@ def layers_with_flows(folder: Path) -> dict[str, list[str]]:
     Raises:
         ModelsError: see `read_manifest`.
     """
-    denoisers = _of_config(folder, "denoisers")
+    denoisers = read_manifest(folder)["config"]["denoisers"]
     return {name: list(settings["layers"]) for name, settings in denoisers.items()}
 
 
@@ -143,10 +228,4 @@ def trained_patch_size(folder: Path) -> int:
     Raises:
         ModelsError: see `read_manifest`.
     """
-    return int(_of_config(folder, "embedding")["patch_size"])
-
-
-def _of_config(folder: Path, name: str) -> dict[str, Any]:
-    """A table of the configuration, unchecked: it was checked when it was written, and pydantic may not be there."""
-    table: dict[str, Any] = read_manifest(folder)["config"][name]
-    return table
+    return int(read_manifest(folder)["config"]["embedding"]["patch_size"])

@@ -9,9 +9,11 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from ..base import ConfigError
+from ..base import ConfigError, read_text
 from .checking import from_plain
 from .settings import PRESETS, Config
+
+_MOST_BYTES = 1 << 22  # a configuration that names every patient of a large collection has fewer
 
 
 def preset(name: str) -> Config:
@@ -26,18 +28,20 @@ def read_config(path: Path | str, base: Config | None = None) -> Config:
     """A configuration file, TOML or JSON, on top of `base`; what the file does not name stays as in `base`."""
     path = Path(path)
     try:
-        text = path.read_text("utf-8")
+        text = read_text(path, most=_MOST_BYTES)
         values = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
     except OSError as error:
-        raise ConfigError(f"cannot read the configuration ({error.strerror})", where=path) from error
-    except ValueError as error:
+        raise ConfigError(f"cannot read the configuration ({error.strerror or error})", where=path) from error
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"the configuration is not valid: {error}", where=path) from error
     return customized(base, values, where=str(path)) if base else config_from_dict(values, where=str(path))
 
 
 def config_from_dict(values: Mapping[str, Any], *, where: str = "configuration") -> Config:
     """A `Config` from plain values; an unknown name or a value of another type is an error that says where."""
-    return from_plain(Config, values, where)
+    config = from_plain(Config, values, where)
+    config.check(where)
+    return config
 
 
 def customized(base: Config, values: Mapping[str, Any], *, where: str = "configuration") -> Config:

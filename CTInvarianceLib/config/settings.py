@@ -5,13 +5,33 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from ..base import ConfigError
+from .bounds import AtMost, Within, check_bounds
 from .checking import Plain
+from .names import flow_file, require_name
 
 Domain = Literal["low", "full"]
 DOMAINS: tuple[Domain, ...] = ("low", "full")
 PRESETS = ("quick", "slides", "reference")
+
+Fraction = Annotated[float, Within(0, 0.9, "somebody has to be left to train with")]
+Dose = Annotated[float, Within(1e-3, 0.99, "a fraction of the full dose, less than all of it")]
+Seed = Annotated[int, Within(0, 2**62, "generators take 64 bits, and slices count up from it")]
+Side = Annotated[int, Within(1, 1024, "pixels; CT slices have 512, at most 1024 rows")]
+Steps = Annotated[int, Within(1, 10**8, "more would take years")]
+Patches = Annotated[int, Within(1, 10**6, "all of them are kept in memory")]
+Batch = Annotated[int, Within(1, 4096, "a batch goes through a network at once")]
+Width = Annotated[int, Within(1, 8192, "weights grow with its square, 8192 make a quarter of a gigabyte")]
+Depth = Annotated[int, Within(1, 64, "each has weights of its own")]
+Turns = Annotated[int, Within(1, 1000, "a step would take minutes")]
+Rate = Annotated[float, Within(1e-9, 1, "steps of the optimiser")]
+Weight = Annotated[float, Within(0, 1e9, "a share of the loss")]
+Range = Annotated[tuple[float, float], Within(1e-3, 1e3, "factors around 1")]
+Layers = Annotated[tuple[str, ...], AtMost(64, "each gets two flows")]
+Ids = Annotated[tuple[str, ...], AtMost(10**5, "patient ids")]
+Text = Annotated[str, AtMost(4096, "characters")]
 
 
 @dataclass(frozen=True)
@@ -29,11 +49,11 @@ class DataConfig(Plain):
         quarter_turns: patches are turned by chance too; no patient lies like that, but a denoiser may not care.
     """
 
-    dose: float = 0.25
-    validation: float = 0.2
-    test: float = 0.0
-    validation_patients: tuple[str, ...] = ()
-    test_patients: tuple[str, ...] = ()
+    dose: Dose = 0.25
+    validation: Fraction = 0.2
+    test: Fraction = 0.0
+    validation_patients: Ids = ()
+    test_patients: Ids = ()
     skip_air: bool = True
     flips: bool = True
     quarter_turns: bool = False
@@ -64,26 +84,26 @@ class EmbeddingConfig(Plain):
     """
 
     kind: Literal["complete", "spatial", "vector"] = "complete"
-    patch_size: int = 128
-    latent_dim: int = 256
-    factor: int = 4
-    channels: int = 8
-    blocks: int = 3
-    width: int = 48
-    guide: str = ""
-    principal_patches: int = 256
-    steps: int = 400
-    batch_size: int = 16
-    learning_rate: float = 2e-3
-    reconstruction_weight: float = 10.0
-    kl_weight: float = 0.01
-    adversarial_weight: float = 10.0
+    patch_size: Side = 128
+    latent_dim: Width = 256
+    factor: Annotated[int, Within(1, 64, "pixels of a cell, of which a patch has several")] = 4
+    channels: Width = 8
+    blocks: Depth = 3
+    width: Width = 48
+    guide: Text = ""
+    principal_patches: Patches = 256
+    steps: Steps = 400
+    batch_size: Batch = 16
+    learning_rate: Rate = 2e-3
+    reconstruction_weight: Weight = 10.0
+    kl_weight: Weight = 0.01
+    adversarial_weight: Weight = 10.0
     perceptual: Literal["vgg19", "none"] = "none"
-    perceptual_weight: float = 0.0
+    perceptual_weight: Weight = 0.0
     critic: Literal["patch", "dense"] = "patch"
-    critic_width: int = 16
-    critic_from: float = 1.0
-    critic_every: int = 2
+    critic_width: Annotated[int, Within(1, 512, "the critic has up to four times as many channels")] = 16
+    critic_from: Annotated[float, Within(0, 1, "a fraction of the steps")] = 1.0
+    critic_every: Steps = 2
 
 
 @dataclass(frozen=True)
@@ -103,21 +123,23 @@ class DenoiserConfig(Plain):
         critic_steps: turns of the critic for one of the denoiser.
     """
 
-    architecture: str
-    arguments: dict[str, int] = field(default_factory=dict)
-    weights: str = ""
-    layers: tuple[str, ...] = ()
+    architecture: Text
+    arguments: Annotated[dict[str, int], AtMost(16, "arguments of an architecture")] = field(
+        default_factory=dict
+    )
+    weights: Text = ""
+    layers: Layers = ()
     start: Literal["random", "identity"] = "random"
     loss: Literal["l2", "wgan-vgg", "none"] = "l2"
-    patch_size: int = 33
-    steps: int = 400
-    batch_size: int = 64
-    learning_rate: float = 1e-3
+    patch_size: Side = 33
+    steps: Steps = 400
+    batch_size: Batch = 64
+    learning_rate: Rate = 1e-3
     perceptual: Literal["vgg19", "embedding"] = "vgg19"
     perceptual_norm: Literal["l1", "mse"] = "mse"
-    perceptual_weight: float = 0.1
-    critic_width: int = 64
-    critic_steps: int = 4
+    perceptual_weight: Weight = 0.1
+    critic_width: Annotated[int, Within(1, 512, "the critic has up to four times as many channels")] = 64
+    critic_steps: Turns = 4
 
 
 @dataclass(frozen=True)
@@ -141,23 +163,23 @@ class FlowConfig(Plain):
         tolerances: "complete": the range of tolerances, in rescans, that a flow is trained for.
     """
 
-    patches: int = 512
-    components: int = 32
-    regressed: int = 32
-    neighbourhood: int = 3
-    condition_dim: int = 128
-    condition_width: int = 32
-    levels: int = 2
-    blocks: int = 6
-    patch_size: int = 64
-    tolerances: tuple[float, float] = (0.1, 2.0)
-    kernels: tuple[float, float] = (0.4, 2.0)
-    noises: tuple[float, float] = (0.7, 1.4)
-    hidden: int = 64
-    steps: int = 300
-    batch_size: int = 8
-    learning_rate: float = 2e-3
-    weight_decay: float = 1e-4
+    patches: Patches = 512
+    components: Width = 32
+    regressed: Width = 32
+    neighbourhood: Annotated[int, Within(1, 31, "cells around a cell")] = 3
+    condition_dim: Width = 128
+    condition_width: Width = 32
+    levels: Annotated[int, Within(1, 6, "each halves the resolution and doubles the channels")] = 2
+    blocks: Depth = 6
+    patch_size: Side = 64
+    tolerances: Range = (0.1, 2.0)
+    kernels: Range = (0.4, 2.0)
+    noises: Range = (0.7, 1.4)
+    hidden: Width = 64
+    steps: Steps = 300
+    batch_size: Batch = 8
+    learning_rate: Rate = 2e-3
+    weight_decay: Weight = 1e-4
 
 
 @dataclass(frozen=True)
@@ -170,17 +192,55 @@ class Config(Plain):
         precision: as Lightning Fabric names it: "32-true", "bf16-mixed", …
     """
 
-    name: str = "custom"
-    seed: int = 0
-    accelerator: str = "auto"
-    precision: str = "32-true"
-    vgg19: str = ""
+    name: Annotated[str, AtMost(200, "characters")] = "custom"
+    seed: Seed = 0
+    accelerator: Text = "auto"
+    precision: Text = "32-true"
+    vgg19: Text = ""
     data: DataConfig = field(default_factory=DataConfig)
     embedding: EmbeddingConfig = field(default_factory=EmbeddingConfig)
-    denoisers: dict[str, DenoiserConfig] = field(default_factory=dict)
+    denoisers: Annotated[dict[str, DenoiserConfig], AtMost(32, "each is trained")] = field(
+        default_factory=dict
+    )
     flow: FlowConfig = field(default_factory=FlowConfig)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dictionaries, lists, strings and numbers, as JSON keeps them."""
         plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
         return plain
+
+    def check(self, where: str = "configuration") -> None:
+        """What no type says: numbers within their bounds, names that may be file names, and files of their own.
+
+        Raises:
+            ConfigError: names the first setting that is not possible, and why.
+        """
+        check_bounds(self, where)
+        for name, (least, most) in {
+            "tolerances": self.flow.tolerances, "kernels": self.flow.kernels, "noises": self.flow.noises
+        }.items():  # fmt: skip
+            if least > most:
+                raise ConfigError(
+                    f"from {least:g} to {most:g} there is nothing", where=f"{where}, flow, {name}"
+                )
+        if self.data.validation + self.data.test > 0.9:
+            raise ConfigError(
+                "nobody is left to train with", where=f"{where}, data", hint="Keep fewer apart."
+            )
+        self._check_names(f"{where}, denoisers")
+
+    def _check_names(self, where: str) -> None:
+        files: set[str] = set()
+        for name, settings in self.denoisers.items():
+            require_name(name, where)
+            for layer in settings.layers:
+                require_name(layer, f"{where}, {name}, layers")
+            own = [f"{name}/", *(flow_file(name, layer, "low") for layer in settings.layers)]
+            for file in (each.casefold() for each in own):  # as Windows and macOS tell names apart
+                if file in files:
+                    raise ConfigError(
+                        "two denoisers or layers would have the same file",
+                        where=f"{where}, {name}",
+                        hint="Give them names that differ by more than capitals, and every layer once.",
+                    )
+                files.add(file)

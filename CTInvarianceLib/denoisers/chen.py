@@ -7,6 +7,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from ..base import ConfigError
+
+_LARGEST_KERNEL = 31  # an even one would change the size of the image
+
 
 class Chen(nn.Module):
     """
@@ -23,6 +27,12 @@ class Chen(nn.Module):
 
     def __init__(self, last_kernel: int = 3) -> None:
         super().__init__()
+        if last_kernel not in range(1, _LARGEST_KERNEL + 1, 2):
+            raise ConfigError(
+                f"a kernel of {last_kernel} pixels is not possible",
+                where="chen, last_kernel",
+                hint=f"Take an odd number up to {_LARGEST_KERNEL}: 3 as on the slides, or 5.",
+            )
         self.layers = nn.ModuleList(
             [
                 nn.Conv2d(1, 64, 9, padding=4),

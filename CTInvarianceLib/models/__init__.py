@@ -3,9 +3,12 @@
 from .builders import build_denoiser, build_embedding, build_flow, for_convolutions
 from .description import describe
 from .model_set import Models
-from .weights import fill_module, load_module, load_tensors, save_tensors
+from .size import MOST_WEIGHTS, require_weights
+from .unrelated import unrelated_tensors
+from .weights import fill_module, load_module, load_tensors, read_header, save_tensors
 
 __all__ = [
+    "MOST_WEIGHTS",
     "Models",
     "build_denoiser",
     "build_embedding",
@@ -15,5 +18,8 @@ __all__ = [
     "for_convolutions",
     "load_module",
     "load_tensors",
+    "read_header",
+    "require_weights",
     "save_tensors",
+    "unrelated_tensors",
 ]

@@ -21,6 +21,7 @@ from ..flow import (
     LatentRegression,
     LayerFlow,
 )
+from .size import require_embedding_size, require_flow_size
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -47,6 +48,7 @@ def build_denoiser(config: DenoiserConfig, *, seed: int = 0) -> nn.Module:
 def build_embedding(config: Config) -> Embedding:
     """The embedding of one domain."""
     settings, guided = config.embedding, bool(config.embedding.guide)
+    require_embedding_size(settings)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         return for_convolutions(_embedding(settings, guided=guided))
@@ -81,6 +83,7 @@ def build_flow(config: Config, denoiser: nn.Module, layer: str, domain: str) -> 
     reference = next(denoiser.parameters(), torch.empty(0))
     with torch.no_grad():
         z = representation(denoiser, reference.new_zeros(1, 1, size, size), layer)
+    require_flow_size(config, z.shape[1], z.shape[2] * z.shape[3])
     if config.embedding.kind == "complete":
         return for_convolutions(_image_flow(config, z, layer, domain))
     build = _vector_flow if config.embedding.kind == "vector" else _grid_flow
@@ -90,6 +93,7 @@ def build_flow(config: Config, denoiser: nn.Module, layer: str, domain: str) -> 
 def _image_flow(config: Config, z: Tensor, layer: str, domain: str) -> ImageFlow:
     settings, factor, size = config.flow, config.embedding.factor, config.embedding.patch_size
     _check_stride(z, size, layer)
+    _check_levels(config, settings.patch_size)
     flow = ConvolutionalFlow(
         factor**2,
         ImageFlow.maps(factor),
@@ -99,7 +103,6 @@ def _image_flow(config: Config, z: Tensor, layer: str, domain: str) -> ImageFlow
         condition_width=settings.condition_width,
         seed=config.seed,
     )
-    _check_levels(config, flow, settings.patch_size)
     return ImageFlow(flow, factor=factor, posterior=domain == "low")
 
 
@@ -134,6 +137,7 @@ def _grid_flow(config: Config, z: Tensor, layer: str) -> LayerFlow:
             where=repr(layer),
             hint="Choose another layer, or another factor of the embedding.",
         )
+    _check_levels(config, config.embedding.patch_size)
     block = max(1, factor // stride)
     stem = BlockPCA(z.shape[1], min(settings.components, z.shape[1] * block**2), block)
     channels = config.embedding.channels
@@ -153,7 +157,6 @@ def _grid_flow(config: Config, z: Tensor, layer: str) -> LayerFlow:
             where=repr(layer),
             hint="Choose another layer, or more levels of the flow.",
         )
-    _check_levels(config, flow, config.embedding.patch_size)
     return LayerFlow(stem, regression, flow, enlarge=max(1, stride // factor))
 
 
@@ -168,13 +171,13 @@ def _check_stride(z: Tensor, size: int, layer: str) -> None:
         )
 
 
-def _check_levels(config: Config, flow: ConvolutionalFlow, size: int) -> None:
+def _check_levels(config: Config, size: int) -> None:
     """Raise ConfigError where a training patch does not divide into the flow's coarsest cells."""
-    factor = config.embedding.factor
-    if size % factor or size // factor % flow.multiple:
+    factor, multiple = config.embedding.factor, 2**config.flow.levels
+    if size % factor or size // factor % multiple:
         raise ConfigError(
             f"a patch of {size} pixels does not fit a flow of {config.flow.levels} levels",
-            hint=f"Take a multiple of {factor * flow.multiple} pixels, or fewer levels.",
+            hint=f"Take a multiple of {factor * multiple} pixels, or fewer levels.",
         )
 
 

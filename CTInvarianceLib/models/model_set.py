@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -10,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..base import LayerError, ModelsError, Progress, VolumeError, unheard
+from ..base import LayerError, ModelsError, ModelsWarning, Progress, VolumeError, unheard
 from ..config import (
     DEFAULT_TOLERANCE,
     DOMAINS,
@@ -22,6 +23,7 @@ from ..config import (
     embedding_file,
     flow_file,
     read_manifest,
+    require_file,
     unrelated_file,
 )
 from ..denoisers import layers
@@ -31,7 +33,8 @@ from ..tensors import batch_size, normalize, pick_device
 from ..volumes import CTVolume, Region
 from .builders import build_denoiser, build_embedding, build_flow
 from .hu_embedding import HUEmbedding
-from .weights import load_module, load_tensors
+from .unrelated import load_unrelated
+from .weights import load_module
 
 
 class Models:
@@ -54,6 +57,9 @@ class Models:
         """
         folder = Path(folder)
         manifest = read_manifest(folder)
+        if "files" not in manifest:
+            text = f"{folder}: this model set has no checksums (an older version made it): damage would not be noticed"
+            warnings.warn(text, ModelsWarning, stacklevel=2)
         return cls(folder, configuration(manifest, folder), manifest, pick_device(device))
 
     @property
@@ -103,7 +109,8 @@ class Models:
     def unrelated(self, domain: str) -> Tensor:
         """(m, 1, H, W) normalised patches of a domain, of many places in many patients."""
         if "unrelated" not in self._loaded:
-            tensors, _ = load_tensors(self.folder / unrelated_file())
+            path = require_file(self.folder, unrelated_file(), self.manifest)
+            tensors = load_unrelated(path, self.config.embedding.patch_size)
             self._loaded["unrelated"] = {k: normalize(t.float().to(self.device)) for k, t in tensors.items()}
         patches: Tensor = self._loaded["unrelated"][domain]
         return patches
@@ -230,13 +237,7 @@ class Models:
 
     def _get(self, file: str, build: Callable[[], Any]) -> Any:
         if file not in self._loaded:
-            path = self.folder / file
-            if not path.is_file():
-                raise ModelsError(
-                    "this part of the model set is not trained yet",
-                    where=path,
-                    hint="Finish the training with `ctinvariance train … --resume`.",
-                )
+            path = require_file(self.folder, file, self.manifest)
             with torch.inference_mode(False):  # what is loaded then could not be differentiated
                 module = build()
                 load_module(module, path)

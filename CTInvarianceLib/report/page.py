@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import html
-import json
 from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from ..base import decimal, writing
+from ..base import decimal, json_text, writing
 
 _EXPLAINED = {
     "denoising": (
@@ -38,7 +37,7 @@ def write_report(tables: dict[str, list[dict[str, Any]]], folder: Path, **origin
     """Write `report.json` and `report.html` into a folder, which is made if need be."""
     content = {"program": f"CTInvariance {__version__}", **origin, "tables": tables}
     with writing(folder / "report.json") as part:
-        part.write_text(json.dumps(content, indent=1), "utf-8")
+        part.write_text(json_text(content, indent=1), "utf-8")
     with writing(folder / "report.html") as part:
         part.write_text(_page(tables, origin), "utf-8")
 

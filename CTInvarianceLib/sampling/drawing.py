@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 
 import torch
 from torch import Tensor, nn
@@ -117,12 +118,14 @@ def draw(
     rows, columns = view.inner.height, view.inner.width
     invert, decode, h = _prepare(trained, view, tile)
     shape = _latent_shape(trained, rows, columns)
-    v = torch.cat([_noise(shape, n, seed) for seed in seeds]).to(view.window)
+    v = view.window.new_empty(len(seeds) * n, *shape)
     latents, images = torch.empty_like(v), v.new_empty(len(v), 1, rows, columns)
     guide = _guide(trained, view, shape)
     everything = torch.arange(len(v), device=v.device)
+    noise = _noise(shape, n, seeds)
     inverted, decoded = part(progress, 0, _FLOW_SHARE), part(progress, _FLOW_SHARE, 1)
     for these in everything.split(batch_size(rows * columns, v.device, channels=_FLOW_CHANNELS)):
+        v[these] = torch.stack(list(islice(noise, len(these)))).to(v)
         own = these // n if len(seeds) > 1 else these[:1] // n  # one condition is not repeated
         latents[these] = invert(v[these], h[own])
         inverted((int(these[-1]) + 1) / len(v))
@@ -209,6 +212,9 @@ def _guide(trained: TrainedLayer, view: View, shape: tuple[int, ...]) -> Tensor 
     )
 
 
-def _noise(shape: tuple[int, ...], n: int, seed: int) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return torch.stack([torch.randn(shape, generator=generator) for _ in range(n)])
+def _noise(shape: tuple[int, ...], n: int, seeds: Sequence[int]) -> Iterator[Tensor]:
+    """v of one sample after another, n for every seed; made when it is asked for."""
+    for seed in seeds:
+        generator = torch.Generator().manual_seed(seed)
+        for _ in range(n):
+            yield torch.randn(shape, generator=generator)

@@ -36,28 +36,26 @@ def draw_without_flow(
     z = layer.linearize(layer.view.region)
     epsilon = z.new_tensor(asked.epsilon).reshape(1, 1, 1, 1)
     of_images, of_z = (_seeded(seed, stream) for stream in range(2))
-    white = torch.stack([torch.randn(1, rows, columns, generator=of_images) for _ in range(n)]).to(z)
     window = layer.view.window
     batch = batch_size(window.shape[-2] * window.shape[-1], window.device)
-    images, done = [], 0
-    for some in white.split(batch):
+    white, images = z.new_empty(n, 1, rows, columns), z.new_empty(n, 1, rows, columns)
+    for first in range(0, n, batch):
+        some = white[first : first + batch]
+        some.copy_(torch.stack([torch.randn(some.shape[1:], generator=of_images) for _ in some]))
         prior = asked.quiet + filtered(some, metric.noise.sqrt())
         noise = torch.stack([torch.randn(z.shape[1:], generator=of_z) for _ in some]).to(z)
-        images.append(
-            most_probable(
-                layer,
-                metric,
-                start=prior,
-                prior=prior,
-                wanted=z + epsilon * noise,
-                epsilon=epsilon,
-                steps=_STEPS,
-                iterations=_ITERATIONS,
-                progress=part(progress, done / n, (done + len(some)) / n),
-            )
+        images[first : first + batch] = most_probable(
+            layer,
+            metric,
+            start=prior,
+            prior=prior,
+            wanted=z + epsilon * noise,
+            epsilon=epsilon,
+            steps=_STEPS,
+            iterations=_ITERATIONS,
+            progress=part(progress, first / n, (first + len(some)) / n),
         )
-        done += len(some)
-    return torch.cat(images), white
+    return images, white
 
 
 def _seeded(seed: int, stream: int) -> torch.Generator:

@@ -54,25 +54,20 @@ def draw_images(
     period, rows, columns = flow.period, region.height, region.width
     height, width = round_up(rows, period) + period, round_up(columns, period) + period
     cells = (flow.factor**2, height // flow.factor, width // flow.factor)
-    v = torch.stack([torch.randn(cells, generator=generator) for _ in range(n)]).to(image)
-    images = v.new_empty(n, 1, rows, columns)
+    v, images = image.new_empty(n, *cells), image.new_empty(n, 1, rows, columns)
     shifts, done = _shifts(flow), 0
     at_once = batch_size(height * width, v.device, channels=_FLOW_CHANNELS)
     drawn = part(progress, _ESTIMATE_SHARE, 1)
-    for number, (down, right) in enumerate(shifts):
-        of_shift = torch.arange(n, device=v.device)[(number - seed) % len(shifts) :: len(shifts)]
-        if not len(of_shift):
-            continue
-        window, inner = (
-            Region(down, right, height, width),
-            Region(period - down, period - right, rows, columns),
-        )
-        here, blurred = (
-            Seen(window.of(each.estimate), window.of(each.start), each.epsilon, each.noise) for each in seen
-        )
-        h = flow.condition(blurred)
-        for these in of_shift.split(at_once):
-            images[these] = inner.of(flow.unwhitened(_inverse(flow, v[these], h, tile), here))
+    for turn in torch.arange(n, device=v.device).split(at_once * len(shifts)):
+        v[turn] = torch.stack([torch.randn(cells, generator=generator) for _ in turn]).to(v)
+        for number, (down, right) in enumerate(shifts):
+            these = turn[(number - seed) % len(shifts) :: len(shifts)]
+            if not len(these):
+                continue
+            here, blurred = (_within(each, Region(down, right, height, width)) for each in seen)
+            inner = Region(period - down, period - right, rows, columns)
+            u = _inverse(flow, v[these], flow.condition(blurred), tile)
+            images[these] = inner.of(flow.unwhitened(u, here))
             done += len(these)
             drawn(done / n)
     return images, v
@@ -124,6 +119,10 @@ def _look(
         estimate, start = (mirrored(maps, *outside) for maps in (estimate, start))
         seen.append(Seen(estimate, start, epsilons, power))
     return seen[0], seen[1]
+
+
+def _within(seen: Seen, window: Region) -> Seen:
+    return Seen(window.of(seen.estimate), window.of(seen.start), seen.epsilon, seen.noise)
 
 
 def _image_flow(trained: TrainedLayer) -> ImageFlow:

@@ -16,7 +16,7 @@ from ..tensors import STD, batch_size, normalize
 from ..tolerance import move_within
 from ..trust import consistency_of, gather_evidence
 from ..volumes import Region
-from .asked import Asked, as_images, ask, check_question, check_size
+from .asked import Asked, as_images, ask, check_memory, check_question, check_size
 from .drawing import TrainedLayer, draw
 from .gaussian_drawing import draw_without_flow
 from .image_drawing import draw_images
@@ -69,6 +69,7 @@ def sample_invariances(
     x = as_images(images_hu, trained)
     region = region or Region.whole(x)
     check_size(trained, region, x)
+    check_memory(trained, question, region, len(x))
     full = None if full_dose_hu is None else as_images(full_dose_hu, trained)
     noise = None if noise_hu is None else as_images(noise_hu, trained) - normalize(x.new_zeros(()))
     asked = [

@@ -2,6 +2,7 @@
 
 from .batches import batch_size
 from .devices import describe_device, pick_device
+from .memory import free_memory, require_memory
 from .normalization import MEAN, OFFSET_HU, STD, denormalize, normalize
 from .padding import mirrored, pad_to, pad_to_multiple, round_up
 from .principal import PrincipalComponents, principal_components
@@ -32,6 +33,7 @@ __all__ = [
     "describe_device",
     "fade",
     "filtered",
+    "free_memory",
     "half_plane_weights",
     "mirrored",
     "normalize",
@@ -43,6 +45,7 @@ __all__ = [
     "power_of",
     "principal_components",
     "rate_factor",
+    "require_memory",
     "ring_counts",
     "ring_means",
     "round_up",

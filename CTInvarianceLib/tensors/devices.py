@@ -30,7 +30,7 @@ def describe_device(name: str) -> dict[str, Any]:
     """Kind, name and memory (GB, None where nobody says) of a device; threads, and versions of what computes."""
     device = pick_device(name)
     cuda = device.type == "cuda"
-    memory = torch.cuda.get_device_properties(device).total_memory if cuda else _main_memory()
+    memory = torch.cuda.get_device_properties(device).total_memory if cuda else main_memory()
     return {
         "device": device.type,
         "name": torch.cuda.get_device_name(device) if cuda else platform.processor() or platform.machine(),
@@ -42,7 +42,7 @@ def describe_device(name: str) -> dict[str, Any]:
     }
 
 
-def _main_memory() -> int | None:
+def main_memory() -> int | None:
     """Bytes; Windows does not say it this way."""
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ..base import ConfigError
+from ..models import require_weights
 
 
 class Critic(nn.Module):
@@ -25,9 +26,18 @@ class Critic(nn.Module):
         self, patch_size: int, width: int = 64, pairs: int = 3, hidden: int = 1024, *, seed: int = 0
     ) -> None:
         super().__init__()
+        require_weights(
+            self.weights(patch_size, width, pairs, hidden), "critic", "critic_width or patch_size"
+        )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self._build(patch_size, width, pairs, hidden)
+
+    @staticmethod
+    def weights(patch_size: int, width: int, pairs: int, hidden: int) -> int:
+        """How many there will be, about."""
+        channels = width * min(2 ** (pairs - 1), 4)
+        return channels * (patch_size >> pairs) ** 2 * hidden + 27 * channels**2
 
     def _build(self, patch_size: int, width: int, pairs: int, hidden: int) -> None:
         modules: list[nn.Module] = []

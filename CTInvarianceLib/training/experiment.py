@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Callable
@@ -12,9 +11,10 @@ from typing import Any
 
 from torch import nn
 
-from ..base import Cancelled, ConfigError, Event, ModelsError, OnEvent, Reporter, part
+from ..base import Cancelled, ConfigError, Event, ModelsError, OnEvent, Reporter, json_text, part
 from ..config import (
     DOMAINS,
+    LOG,
     MANIFEST,
     PRESETS,
     Config,
@@ -22,22 +22,26 @@ from ..config import (
     denoiser_file,
     embedding_file,
     flow_file,
+    path_in,
     preset,
     read_config,
     read_manifest,
 )
-from ..data import Data, store_at
-from ..models import Models, build_denoiser, build_embedding, build_flow, load_module, save_tensors
+from ..data import Data, Store, store_at
+from ..models import Models, build_denoiser, build_embedding, build_flow, load_module, require_weights
+from .critic import Critic
 from .denoiser import train_l2, train_wgan_vgg
-from .embedding import train_embedding
+from .embedding import build_critic, train_embedding
 from .flow import LatentPool, make_conditions, make_pool, train_flow
 from .image_flow import PatchPool, draw_pool, see_layer, train_image_flow
+from .lock import FolderLock
 from .perceptual import load_vgg19
 from .plan import flow_stage, plan_work
 from .prepare import prepare
 from .run import Run
 
 _LINGER_S = 2.0  # gloo calls a barrier failed where another process has passed it and left already
+_NETWORKS = 32  # as large as one may be, together; they lie on disk only, and are built one after another
 
 
 def train(
@@ -47,6 +51,7 @@ def train(
     *,
     resume: bool = True,
     store: Path | str | None = None,
+    allow_download: bool = False,
     on_event: OnEvent = print,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Models:
@@ -58,21 +63,36 @@ def train(
         out: folder of the model set; what is finished in it is kept.
         resume: go on with a run that lies in `out`; False: it is an error if there is one.
         store: folder in which series lie converted, and are kept for later runs; None: in the user's cache.
+        allow_download: whether VGG19's published weights may be fetched where the configuration says "download": a
+            configuration may come from elsewhere, so it alone does not decide that.
         on_event: gets every event (docs/method.md).
         should_stop: asked at every step; True ends the run, keeping what is done, with `Cancelled`.
 
     Raises:
         ConfigError, DataError, VolumeError, WeightsError: before anything is written.
-        ModelsError: `out` holds another run.
+        ModelsError: `out` holds another run, or parts of one, or another training writes there.
     """
     config, out = _as_config(config), Path(out)
-    _check(config, out, resume=resume)
-    if int(os.environ.get("RANK", "0")) > 0:
-        on_event = _nothing  # of several processes, the first speaks for all
+    _check(config, allow_download=allow_download)
+    leads = int(os.environ.get("RANK", "0")) == 0  # of several processes, the first speaks and writes for all
+    with FolderLock(out, leads=leads) as lock:
+        _check_folder(config, out, resume=resume)
+        return _train(config, data, out, store_at(store), lock, on_event if leads else _nothing, should_stop)
+
+
+def _train(
+    config: Config,
+    data: Data,
+    out: Path,
+    store: Store,
+    lock: FolderLock,
+    on_event: OnEvent,
+    should_stop: Callable[[], bool],
+) -> Models:
     report = Reporter(on_event, plan_work(config), job=out.name, apart=["data"], should_stop=should_stop)
     report.emit("started", config=config.name, folder=str(out))
     try:
-        run = prepare(config, data, out, report, store_at(store))
+        run = prepare(config, data, out, report, store, lock)
         if run.fabric.is_global_zero:
             _log_to_file(report, out)
         guide = config.embedding.guide
@@ -99,23 +119,34 @@ def _as_config(config: Config | str | Path) -> Config:
     return preset(str(config)) if str(config) in PRESETS else read_config(config)
 
 
-def _check(config: Config, out: Path, *, resume: bool) -> None:
-    """All that can be known to be wrong before hours are spent."""
+def _check(config: Config, *, allow_download: bool) -> None:
+    """All of a configuration that can be known to be wrong before hours are spent."""
+    config.check()
     if not config.denoisers:
         raise ConfigError("the configuration names no denoiser", where=config.name)
-    build_embedding(config)
+    embedding = build_embedding(config)
     _check_guide(config)
+    if not embedding.closed_form:
+        build_critic(config.embedding, seed=config.seed)
+    weights = 0
     for settings in config.denoisers.values():
         denoiser = build_denoiser(settings)
+        if settings.loss == "wgan-vgg" and not settings.weights:
+            Critic(settings.patch_size, settings.critic_width)
         for layer in settings.layers:
-            for domain in DOMAINS:
-                build_flow(config, denoiser, layer, domain)
+            flow = build_flow(config, denoiser, layer, "low")  # that of the other domain has the same size
+            weights += len(DOMAINS) * sum(each.numel() for each in flow.parameters())
+            require_weights(weights // _NETWORKS, "denoisers, layers", "flows, or fewer layers")
     uses_vgg = config.embedding.perceptual == "vgg19" or any(
         d.loss == "wgan-vgg" and d.perceptual == "vgg19" and not d.weights for d in config.denoisers.values()
     )
     if uses_vgg:
-        load_vgg19(config.vgg19)
+        load_vgg19(config.vgg19, allow_download=allow_download)
     _check_batches(config)
+
+
+def _check_folder(config: Config, out: Path, *, resume: bool) -> None:
+    """Raise ModelsError where a folder holds another run, or one that is not to be gone on with."""
     if not (out / MANIFEST).exists():
         return
     if not resume:
@@ -179,8 +210,8 @@ def _log_to_file(report: Reporter, out: Path) -> None:
 
     def log(event: Event) -> None:
         if event["event"] != "progress":
-            with (out / "log.jsonl").open("a", encoding="utf-8") as file:
-                file.write(json.dumps(event) + "\n")
+            with path_in(out, LOG).open("a", encoding="utf-8") as file:
+                file.write(json_text(event) + "\n")
 
     report.listen(log)
 
@@ -212,26 +243,18 @@ def _denoiser(run: Run, name: str, embedding: Any) -> nn.Module:
 
 def _finished(run: Run, stage: str, file: str, build: Callable[[], Any], make: Callable[[], Any]) -> Any:
     """The part of the model set that lies in `file`: loaded where it is there, else made and saved."""
-    path = run.folder / file
-    if _known(run, path):
+    if run.known(file):
         module = build()
-        load_module(module, path)
+        load_module(module, path_in(run.folder, file))
         run.report.skip(stage)
         return run.fabric.to_device(module.eval().requires_grad_(False))
     module = make()
+    run.save(file, module.state_dict())
     if run.fabric.is_global_zero:
-        save_tensors(path, module.state_dict())
-        run.checkpoint_file(stage).unlink(missing_ok=True)
+        path_in(run.folder, run.checkpoint_file(stage)).unlink(missing_ok=True)
     run.fabric.barrier()
     run.report.progress(stage, 1.0)
     return run.fabric.to_device(module)
-
-
-def _known(run: Run, path: Path) -> bool:
-    """Whether a file was there before any process could write it: all look, then all go on."""
-    known = path.is_file()
-    run.fabric.barrier()
-    return known
 
 
 def _flows(run: Run, embeddings: dict[str, Any], denoisers: dict[str, nn.Module]) -> None:
@@ -239,9 +262,7 @@ def _flows(run: Run, embeddings: dict[str, Any], denoisers: dict[str, nn.Module]
     pool = patches = None
     for name, denoiser in denoisers.items():
         layers = list(run.config.denoisers[name].layers)
-        wanted = [
-            (la, d) for la in layers for d in DOMAINS if not _known(run, run.folder / flow_file(name, la, d))
-        ]
+        wanted = [(la, d) for la in layers for d in DOMAINS if not run.known(flow_file(name, la, d))]
         for layer in layers:
             for domain in DOMAINS:
                 if (layer, domain) not in wanted:
@@ -258,8 +279,7 @@ def _flows(run: Run, embeddings: dict[str, Any], denoisers: dict[str, nn.Module]
             train = _latent_flows(run, pool, name, denoiser, open_layers)
         for layer, domain in wanted:
             flow = train(layer, domain)
-            if run.fabric.is_global_zero:
-                save_tensors(run.folder / flow_file(name, layer, domain), flow.state_dict())
+            run.save(flow_file(name, layer, domain), flow.state_dict())
 
 
 TrainFlow = Callable[[str, str], nn.Module]

@@ -16,7 +16,7 @@ VGG19_URL = "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth"
 VGG19_SHA256 = "dcbb9e9d"  # the first digits, as torchvision writes them into the file's name
 _PLAN = (64, 64, "pool", 128, 128, "pool", 256, 256, 256, 256, "pool", *(512,) * 4, "pool", *(512,) * 4)
 _HINT = (
-    'Give the path of torchvision\'s vgg19-dcbb9e9d.pth as `vgg19`, allow `vgg19 = "download"`, '
+    'Give the path of torchvision\'s vgg19-dcbb9e9d.pth as `vgg19`, say `vgg19 = "download"` and `--allow-download`, '
     'or choose `perceptual = "embedding"`.'
 )
 
@@ -45,11 +45,14 @@ class VGG19Features(nn.Module):
         return maps
 
 
-def load_vgg19(source: str, *, sha256: str = VGG19_SHA256, url: str = VGG19_URL) -> VGG19Features:
+def load_vgg19(
+    source: str, *, allow_download: bool = False, sha256: str = VGG19_SHA256, url: str = VGG19_URL
+) -> VGG19Features:
     """VGG19 with published weights; never random ones.
 
     Args:
         source: path of the published file, or "download".
+        allow_download: whether it may be fetched; else "download" finds it only where it was fetched before.
         sha256: the first digits of the file's checksum.
         url: where "download" finds it; the file is kept in torch's hub cache.
 
@@ -58,7 +61,7 @@ def load_vgg19(source: str, *, sha256: str = VGG19_SHA256, url: str = VGG19_URL)
     """
     if not source:
         raise WeightsError("the perceptual loss needs VGG19's published weights", hint=_HINT)
-    path = _download(url, sha256) if source == "download" else Path(source)
+    path = _kept(url, sha256, allow_download=allow_download) if source == "download" else Path(source)
     if not path.is_file():
         raise WeightsError("there is no such file of VGG19 weights", where=path, hint=_HINT)
     _check(path, sha256)
@@ -86,11 +89,17 @@ def _check(path: Path, sha256: str) -> None:
         )
 
 
-def _download(url: str, sha256: str) -> Path:
+def _kept(url: str, sha256: str, *, allow_download: bool) -> Path:
     """The file in torch's hub cache, fetched there if need be; a broken download leaves nothing behind."""
     path = Path(torch.hub.get_dir(), "checkpoints", url.rsplit("/", 1)[-1])
     if path.is_file():
         return path
+    if not allow_download:
+        raise WeightsError(
+            "the configuration asks for a download of VGG19's weights (548 MB), which nobody has allowed",
+            where=url,
+            hint="Allow it with `ctinvariance train … --allow-download`, or give the path of the file as `vgg19`.",
+        )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:

@@ -11,29 +11,41 @@ import torch
 from lightning_fabric import Fabric
 
 from .. import __version__
-from ..base import ModelsError, Reporter, megabytes, part
-from ..config import DOMAINS, MANIFEST, Config, read_manifest, unrelated_file, write_manifest
+from ..base import ConfigError, ModelsError, Reporter, megabytes, part
+from ..config import (
+    DOMAINS,
+    MANIFEST,
+    Config,
+    configuration,
+    read_manifest,
+    unrelated_file,
+    write_manifest,
+)
 from ..data import Data, LeftOut, Patches, PatientSlices, Store, as_pairs, load_patients, needed
-from ..models import save_tensors
+from ..models import unrelated_tensors
 from ..sources import SeriesPair, Split, anatomies, split_patients
-from ..tensors import denormalize
+from ..tensors import require_memory
+from .lock import FolderLock
 from .machine import seconds_per_planned
+from .origin import adopt, new_origin, require_inputs, require_own
 from .plan import plan_data
 from .run import Run, make_fabric, stage_seed
 
 _SCANNING_SHARE = 0.05  # of the time for the data
+_COPIES, _MAPS = 4, 32  # of what is kept, and feature maps of a batch, at the least
 _UNRELATED = 24  # patches for the ceiling of R
 
 
-def prepare(config: Config, data: Data, out: Path, report: Reporter, store: Store) -> Run:
+def prepare(config: Config, data: Data, out: Path, report: Reporter, store: Store, lock: FolderLock) -> Run:
     """Read the data, split them, and write the manifest: from here on there is a run to resume."""
     progress = part(lambda fraction: report.progress("data", fraction), 0, _SCANNING_SHARE)
     pairs = as_pairs(data, progress=progress)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         fabric = make_fabric(config)
+    _check_memory(config, fabric)
     report.time_left.expect(seconds_per_planned(fabric.device))
-    split, patients = _split_and_load(pairs, config, out, store, report, fabric)
+    split, patients, pairs = _split_and_load(pairs, config, out, store, report, fabric)
     training, kept = (
         Patches(
             [p for p in patients if p.patient_id in ids],
@@ -44,21 +56,26 @@ def prepare(config: Config, data: Data, out: Path, report: Reporter, store: Stor
         )
         for ids in (split["training"], split["validation"] or split["training"])
     )
-    run = Run(config, out, fabric, report, training, kept)
-    if fabric.is_global_zero and not (out / MANIFEST).exists():
-        _begin(run, split)
+    if fabric.is_global_zero:
+        lock.take()
+        _begin(config, out, split, pairs)
+    fabric.barrier()
+    run = Run(config, out, fabric, report, training, kept, read_manifest(out)["origin"])
+    if not run.known(unrelated_file()):
+        _save_unrelated(run)
+    fabric.barrier()
     return run
 
 
 def _split_and_load(
     pairs: Sequence[SeriesPair], config: Config, out: Path, store: Store, report: Reporter, fabric: Fabric
-) -> tuple[Split, list[PatientSlices]]:
-    """The split, and all slices that are not kept for a test: of those nothing is needed, nor is it converted.
+) -> tuple[Split, list[PatientSlices], Sequence[SeriesPair]]:
+    """The split, all slices that are not kept for a test (of those nothing is converted), and the pairs that can be used.
 
     Series that cannot be used are left out, aloud, and the split is made of the others.
     """
     if (out / MANIFEST).exists():  # what could not be used at first is not among the run's patients
-        known = {name for names in read_manifest(out)["patients"].values() for name in names}
+        known = {name for names in read_manifest(out).get("patients", {}).values() for name in names}
         others = [pair for pair in pairs if pair.patient_id not in known]
         _, useless = _load(others, config, store, report, fabric) if others else ([], [])
         pairs = _without(pairs, useless)
@@ -67,7 +84,7 @@ def _split_and_load(
         used = [pair for pair in pairs if pair.patient_id not in split["test"]]
         patients, useless = _load(used, config, store, report, fabric)
         if not useless:
-            return split, patients
+            return split, patients, pairs
         pairs = _without(pairs, useless)
         if not pairs:
             raise useless[0].why
@@ -83,13 +100,14 @@ def _split(pairs: Sequence[SeriesPair], config: Config, out: Path) -> Split:
     patients = anatomies(pairs)
     if not (out / MANIFEST).exists():
         return split_patients(patients, config.data, seed=config.seed)
-    stored: Split = {"test": [], **read_manifest(out)["patients"]}
+    stored: Split = {"test": [], **read_manifest(out).get("patients", {})}
     if sorted(patients) != sorted(name for names in stored.values() for name in names):
         raise ModelsError(
             "the run in this folder was started with other patients",
             where=out,
             hint="Choose another folder, or give the same data.",
         )
+    require_inputs(out, pairs)
     return stored
 
 
@@ -125,11 +143,43 @@ def _data_work(pairs: Sequence[SeriesPair], config: Config, store: Store) -> flo
     return plan_data(converted=whole - simulated, simulated=simulated)
 
 
-def _begin(run: Run, patients: Split) -> None:
-    """Write the manifest of a new run."""
-    _save_unrelated(run)
-    created = datetime.now(UTC).isoformat(timespec="seconds")
-    write_manifest(run.folder, run.config, library=__version__, created=created, patients=patients)
+def _begin(config: Config, out: Path, patients: Split, pairs: Sequence[SeriesPair]) -> None:
+    """Write the manifest of a new run, or take over an older one's; nothing in the folder is of another run."""
+    manifest = read_manifest(out) if (out / MANIFEST).exists() else None
+    origin = (manifest or {}).get("origin") or new_origin(config, pairs)
+    if manifest is not None and configuration(manifest, out) != config:
+        raise ModelsError(
+            "another training has begun in this folder", where=out, hint="Choose another folder."
+        )
+    if manifest is not None and "origin" not in manifest:
+        adopt(out, config, origin)
+    require_own(out, config, origin)
+    if manifest is None:
+        created = datetime.now(UTC).isoformat(timespec="seconds")
+        write_manifest(
+            out, config, library=__version__, created=created, patients=patients, origin=origin, files={}
+        )
+
+
+def _check_memory(config: Config, fabric: Fabric) -> None:
+    """Raise ConfigError where what is kept at once, or the maps of one batch, are more than the memory."""
+    e, flow, values = config.embedding, config.flow, 4  # bytes
+    side = flow.patch_size if e.kind == "complete" else e.patch_size
+    kept = {
+        "flow, patches": flow.patches * side**2 * values * _COPIES,
+        "embedding, principal_patches": e.principal_patches * e.patch_size**2 * values * _COPIES,
+    }
+    batches = {
+        "flow, batch_size": flow.batch_size * side**2,
+        "embedding, batch_size": e.batch_size * e.patch_size**2 if e.kind != "complete" else 0,
+        **{f"{name}, batch_size": d.batch_size * d.patch_size**2 for name, d in config.denoisers.items()},
+    }
+    sizes = [(name, size, torch.device("cpu")) for name, size in kept.items()]
+    sizes += [(name, size * values * _MAPS, fabric.device) for name, size in batches.items()]
+    for name, size, device in sizes:
+        require_memory(
+            size, device, what=f"the setting {name}", hint="Take a smaller one.", error=ConfigError
+        )
 
 
 def _largest_patch(config: Config) -> int:
@@ -142,7 +192,4 @@ def _largest_patch(config: Config) -> int:
 def _save_unrelated(run: Run) -> None:
     size, seed = run.config.embedding.patch_size, stage_seed(run.config.seed, "unrelated")
     drawn = zip(DOMAINS, run.validation.draw(_UNRELATED, size, seed=seed), strict=True)
-    tensors: dict[str, torch.Tensor] = {
-        domain: denormalize(patches.cpu()).round().to(torch.int16) for domain, patches in drawn
-    }
-    save_tensors(run.folder / unrelated_file(), tensors)
+    run.save(unrelated_file(), unrelated_tensors(dict(drawn)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,10 +14,12 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from ..base import Cancelled, Reporter
-from ..config import Config
+from ..config import CHECKPOINTS, Config, path_in, read_manifest, record_file, require_file
 from ..data import Patches
+from ..models import save_tensors
 from ..tensors import rate_factor
 from .checkpoint import Checkpoint
+from .origin import Origin, metadata, require_origin
 
 _WORKERS = 2  # threads that draw patches ahead where a GPU would wait for them
 
@@ -28,6 +30,7 @@ class Run:
 
     Attributes:
         folder: where everything is written; unfinished stages lie in its `checkpoints`.
+        origin: what every part that this run makes is made from.
         fabric: device, precision and processes.
         patches: training patients.
         validation: patients kept apart; the training patients where there is only one.
@@ -39,6 +42,7 @@ class Run:
     report: Reporter
     patches: Patches
     validation: Patches
+    origin: Origin
 
     def generator(self, stage: str, step: int) -> torch.Generator:
         """Random numbers of one step, the same whether or not the run was interrupted before; own to every rank."""
@@ -76,7 +80,10 @@ class Run:
 
         Called when the modules are on their device: an optimiser's state follows its parameters there.
         """
-        checkpoint = Checkpoint(self.checkpoint_file(stage), trained)
+        file = self.checkpoint_file(stage)
+        checkpoint = Checkpoint(
+            require_origin(self.folder, file, self.origin), trained, metadata(self.origin, file)
+        )
         first = checkpoint.restore()
         self.report.skip(stage, first / steps)
         return checkpoint, first
@@ -90,9 +97,30 @@ class Run:
             raise
         checkpoint.save(step + 1)
 
-    def checkpoint_file(self, stage: str) -> Path:
-        """File of an unfinished stage."""
-        return self.folder / "checkpoints" / f"{stage.replace(' ', '-')}.safetensors"
+    def save(self, file: str, tensors: Mapping[str, Tensor]) -> None:
+        """Save a finished part, with what it was made from, and note its checksum; done by one of the processes."""
+        if self.fabric.is_global_zero:
+            save_tensors(path_in(self.folder, file), tensors, metadata(self.origin, file))
+            record_file(self.folder, file)
+
+    def known(self, file: str) -> bool:
+        """Whether a part was there before any process could write it: all look, then all go on.
+
+        Raises:
+            ModelsError: it is there, but not of this run, or damaged.
+        """
+        there = require_origin(self.folder, file, self.origin).is_file()
+        manifest = read_manifest(self.folder)
+        if there and file in manifest["files"]:
+            require_file(self.folder, file, manifest)
+        self.fabric.barrier()
+        if there and file not in manifest["files"] and self.fabric.is_global_zero:
+            record_file(self.folder, file)  # a run that was ended in between has not done so
+        return there
+
+    def checkpoint_file(self, stage: str) -> str:
+        """File of an unfinished stage, in the run's folder."""
+        return f"{CHECKPOINTS}/{stage.replace(' ', '-')}.safetensors"
 
 
 def stage_seed(seed: int, stage: str, *numbers: int) -> tuple[int, ...]:

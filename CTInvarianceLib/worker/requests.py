@@ -98,6 +98,7 @@ class Train(Plain):
         preset: name of a preset, and
         config: settings on top of it; one of the two may be missing.
         store: folder of converted series; "": in the user's cache.
+        allow_download: whether the person at the panel has allowed to fetch VGG19's weights.
     """
 
     data: Any
@@ -106,6 +107,7 @@ class Train(Plain):
     config: dict[str, Any] = field(default_factory=dict)
     resume: bool = False
     store: str = ""
+    allow_download: bool = False
 
     def run(self, work: Work) -> Result:
         """All stages, with their events."""
@@ -121,6 +123,7 @@ class Train(Plain):
             self.out,
             resume=self.resume,
             store=self.store,
+            allow_download=self.allow_download,
             on_event=listen,
             should_stop=work.should_stop,
         )

@@ -52,13 +52,16 @@ def test_weights_are_downloaded_once_and_checked(published, tmp_path, monkeypatc
         threading.Thread(target=server.serve_forever, daemon=True).start()
         url = f"http://127.0.0.1:{server.server_port}/{path.name}"
         with pytest.raises(WeightsError, match="not the published file"):
-            load_vgg19("download", sha256="00000000", url=url)
+            load_vgg19("download", allow_download=True, sha256="00000000", url=url)
         assert list(tmp_path.rglob("*.pth")) == [], "a wrong file leaves nothing behind"
-        load_vgg19("download", sha256=digest[:8], url=url)
+        with pytest.raises(WeightsError, match="nobody has allowed"):
+            load_vgg19("download", sha256=digest[:8], url=url)
+        assert list(tmp_path.rglob("*.pth")) == []
+        load_vgg19("download", allow_download=True, sha256=digest[:8], url=url)
         server.shutdown()
     load_vgg19("download", sha256=digest[:8], url=url)  # from the cache: the server is gone
     with pytest.raises(WeightsError, match="cannot be downloaded"):
-        load_vgg19("download", sha256=digest[:8], url=url.replace("vgg19-test", "other"))
+        load_vgg19("download", allow_download=True, sha256=digest[:8], url=url.replace("vgg19-test", "other"))
 
 
 def test_what_is_not_the_published_file_is_refused(published, tmp_path):

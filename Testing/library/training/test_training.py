@@ -50,7 +50,7 @@ def test_a_run_leaves_a_model_set_and_nothing_else(trained):
     layers = [("chen", "1"), ("chen", "5"), ("yang", "8"), ("identity", "1")]
     assert files(out) == sorted(
         [
-            "models.json", "log.jsonl", "unrelated.safetensors",
+            ".lock", "models.json", "log.jsonl", "unrelated.safetensors",
             *(f"denoisers/{n}.safetensors" for n in ("chen", "yang", "identity")),
             *(f"embeddings/{d}.safetensors" for d in ("low", "full")),
             *(f"flows/{n}-{la}-{d}.safetensors" for n, la in layers for d in ("low", "full")),
