@@ -125,7 +125,7 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--fresh", action="store_true", help="start over instead of going on")
 
     worker = sub.add_parser("worker", help="the process behind the panel: JSON lines in and out")
-    worker.add_argument("--scratch", metavar="FOLDER", help="a folder ctinvariance-… to remove at the end")
+    worker.add_argument("--scratch", metavar="FOLDER", help="the panel's, with its mark; removed at the end")
     worker.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
     return parser
 

@@ -16,9 +16,21 @@ from .errors import (
     WeightsError,
 )
 from .events import VERSION, Cancelled, Event, OnEvent, Progress, Reporter, part, unheard
+from .own_folders import (
+    MARK,
+    SCRATCH,
+    identifier_of,
+    is_ours,
+    is_scratch,
+    mark_ours,
+    new_identifier,
+    remove_ours,
+)
 from .paths import PathLike, as_paths, files_under
 
 __all__ = [
+    "MARK",
+    "SCRATCH",
     "VERSION",
     "CTInvarianceError",
     "Cancelled",
@@ -39,8 +51,14 @@ __all__ = [
     "WeightsError",
     "as_paths",
     "files_under",
+    "identifier_of",
     "index_file",
+    "is_ours",
+    "is_scratch",
+    "mark_ours",
+    "new_identifier",
     "part",
+    "remove_ours",
     "require_folder",
     "require_place",
     "store_folder",

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import signal
 import sys
 import threading
@@ -19,14 +18,11 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from .. import __version__
-from ..base import VERSION, Cancelled, CTInvarianceError, Event
+from ..base import VERSION, Cancelled, CTInvarianceError, Event, is_scratch, remove_ours
 from .context import ModelSets, Work
 from .failures import failure
 from .json_lines import Lines
 from .queue import JobQueue, Request
-
-SCRATCH = "ctinvariance-"
-"""How the name of a scratch folder begins; no other folder is ever removed."""
 
 _GRACE_S, _TRAINING_GRACE_S, _QUIT_GRACE_S = (
     5.0,
@@ -51,12 +47,13 @@ class Worker:
 
     Args:
         emit: writes events.
-        scratch: folder that is removed at the end.
+        scratch: folder that is removed at the end if it carries its name as our mark; see `base.mark_ours`.
         device: "auto" or a torch device.
     """
 
     def __init__(self, emit: Lines, *, scratch: str | None, device: str) -> None:
-        self._write, self._scratch, self._device = emit, scratch, device
+        self._write, self._device = emit, device
+        self._scratch = Path(scratch).absolute() if scratch else None
         self._queue = JobQueue()
         self._code = 0
 
@@ -75,6 +72,8 @@ class Worker:
             }
         )
         warnings.showwarning = self._show_warning
+        if self._scratch and not is_scratch(self._scratch):
+            warnings.warn(f"{self._scratch} is no scratch folder of the panel's, so it stays", stacklevel=1)
         signal.signal(signal.SIGTERM, self._terminated)
         threading.Thread(target=self._read, daemon=True).start()
 
@@ -140,8 +139,9 @@ class Worker:
 
     def _leave(self) -> NoReturn:
         """Remove the scratch folder and end; torch and Python would take half a second to tidy up."""
-        if self._scratch and Path(self._scratch).name.startswith(SCRATCH):
-            shutil.rmtree(self._scratch, ignore_errors=True)
+        if self._scratch and is_scratch(self._scratch):
+            with contextlib.suppress(OSError):
+                remove_ours(self._scratch, self._scratch.name)
         os._exit(self._code)
 
     def _show_warning(self, message: Warning | str, *_: object, **__: object) -> None:

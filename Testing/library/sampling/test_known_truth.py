@@ -98,7 +98,9 @@ def test_variance_per_frequency_is_the_closed_forms(blurred, tau):
     slab = drawn(blurred, tau)
     expected = closed_form(blurred.denoiser, slab[0].epsilon)
     ratio = variance(slab) / expected
-    assert ratio[2:28] == pytest.approx(torch.ones(26), abs=0.18)  # worst where the gain falls within few rings
+    assert ratio[2:28] == pytest.approx(
+        torch.ones(26), abs=0.18
+    )  # worst where the gain falls within few rings
     assert float(ratio[2:28].mean()) == pytest.approx(1, abs=0.05)
     for samples in slab:
         assert samples.misfit.max() < 1.1

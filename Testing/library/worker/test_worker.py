@@ -19,7 +19,7 @@ import torch
 from closeness import assert_same
 
 import CTInvarianceLib as cti
-from CTInvarianceLib.base import VolumeError
+from CTInvarianceLib.base import VolumeError, mark_ours
 from CTInvarianceLib.config import Question
 from CTInvarianceLib.volumes import Region
 from CTInvarianceLib.worker.context import ModelSets
@@ -469,7 +469,7 @@ def gone(pid):
 @pytest.mark.parametrize("busy", [False, True])
 def test_it_ends_with_its_input_and_takes_the_scratch_folder_along(start, tmp_path, long, busy):
     scratch = tmp_path / "ctinvariance-x"
-    scratch.mkdir()
+    mark_ours(scratch, scratch.name)
     (scratch / "00001.npy").write_bytes(b"1")
     panel = start(*WORKER, "--scratch", scratch)
     if busy:
@@ -478,16 +478,29 @@ def test_it_ends_with_its_input_and_takes_the_scratch_folder_along(start, tmp_pa
     assert not scratch.exists()
 
 
-def test_no_other_folder_is_ever_removed(start, tmp_path):
-    (tmp_path / "thesis").mkdir()
-    assert start(*WORKER, "--scratch", tmp_path / "thesis").close() == 0
-    assert (tmp_path / "thesis").is_dir()
+@pytest.mark.parametrize("name", ["thesis", "ctinvariance-thesis", "ctinvariance-copy", "ctinvariance-link"])
+def test_no_other_folder_is_ever_removed(start, tmp_path, name):
+    scratch, letter = tmp_path / name, tmp_path / name / "letter.txt"
+    if name.endswith("link"):
+        mark_ours(tmp_path / "there", name)
+        scratch.symlink_to(tmp_path / "there", target_is_directory=True)
+    elif name.endswith("copy"):
+        mark_ours(scratch, "ctinvariance-original")
+    else:
+        scratch.mkdir()
+    letter.write_text("dear")
+    panel = start(*WORKER, "--scratch", scratch)
+    warning = panel.hear()
+    assert (warning["event"], warning["job"]) == ("log", "worker")
+    assert f"{name} is no scratch folder" in warning["message"]
+    assert panel.close() == 0
+    assert letter.read_text() == "dear"
 
 
 @posix
 def test_a_killed_parent_takes_it_along(tmp_path):
     scratch = tmp_path / "ctinvariance-y"
-    scratch.mkdir()
+    mark_ours(scratch, scratch.name)
     code = (
         "import subprocess, sys, time; p = subprocess.Popen([sys.executable, *sys.argv[1:]], stdin=subprocess.PIPE,"
         "stdout=subprocess.PIPE); print(p.stdout.readline().decode(), flush=True); time.sleep(1000)"
@@ -503,7 +516,7 @@ def test_a_killed_parent_takes_it_along(tmp_path):
 @posix
 def test_it_leads_a_group_of_its_own_and_ends_when_terminated(start, tmp_path, long):
     scratch = tmp_path / "ctinvariance-z"
-    scratch.mkdir()
+    mark_ours(scratch, scratch.name)
     panel = start(*WORKER, "--scratch", scratch)
     assert os.getpgid(panel.process.pid) == panel.process.pid
     job = panel.send(**long)
