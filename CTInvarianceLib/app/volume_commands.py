@@ -12,7 +12,7 @@ from ..base import VolumeError, require_folder
 from ..config import Question
 from ..files import read_volume, require_writable, write_volume
 from ..volumes import CTVolume, Place, require_axial
-from .console import progress_shown
+from .console import progress_shown, say
 
 
 def simulate(options: Namespace) -> None:
@@ -90,8 +90,8 @@ def sample(options: Namespace) -> None:
     }
     write_samples(slab, place.cut(volume), Path(options.out), denoiser=options.denoiser, **origin)
     drawn = f"{options.n} samples" + (f" of each of {place.count} slices" if place.count > 1 else "")
-    print(f"{drawn} in {seconds:.1f} s, written to {options.out}")
-    print(summary(slab))
+    say(f"{drawn} in {seconds:.1f} s, written to {options.out}")
+    say(summary(slab))
 
 
 def _partner(path: str | None, volume: CTVolume) -> CTVolume | None:

@@ -27,6 +27,7 @@ from .own_folders import (
     remove_ours,
 )
 from .paths import PathLike, as_paths, files_under
+from .printable import printable
 
 __all__ = [
     "MARK",
@@ -58,6 +59,7 @@ __all__ = [
     "mark_ours",
     "new_identifier",
     "part",
+    "printable",
     "remove_ours",
     "require_folder",
     "require_place",

@@ -12,6 +12,7 @@ from CTInvarianceLib.base import DataError
 
 from ..dicom import PatientRow, SeriesRow, database
 from ..jobs import Stepper
+from ..words import plainTip
 from .section import Section
 
 _NAME, _DOSE, _SLICES, _SPLIT = range(4)
@@ -211,7 +212,7 @@ class DataSection(Section):
 
 def _item(texts: list[str], tip: str) -> Any:
     item = qt.QTreeWidgetItem(texts)
-    item.setToolTip(_NAME, tip)
+    item.setToolTip(_NAME, plainTip(tip))
     return item
 
 
