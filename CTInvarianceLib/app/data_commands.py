@@ -130,7 +130,11 @@ def _build(options: Namespace, target: Any) -> int:
 
 
 def _list(options: Namespace, target: Any) -> int:
-    entries = target.entries()
+    entries, useless = target.entries(), sum(entry.size for entry in target.useless())
+    if useless:
+        say(
+            f"Entries of an earlier version, or damaged, take {useless / 1e6:.1f} MB: `store delete` removes them too."
+        )
     if not entries:
         say(f"Nothing is stored in {target.folder}.")
         return 0
@@ -152,7 +156,7 @@ def _list(options: Namespace, target: Any) -> int:
 
 def _delete(options: Namespace, target: Any) -> int:
     """Delete the series of some patients, or all."""
-    entries = target.entries()
+    entries = [*target.entries(), *target.useless()]
     if bool(options.what) == options.all:
         raise DataError("say what is to be deleted", hint="Name patients, or give --all.")
     if unknown := sorted(set(options.what) - {entry.patient_id for entry in entries}):
@@ -160,10 +164,8 @@ def _delete(options: Namespace, target: Any) -> int:
             f"nothing is stored of {', '.join(unknown)}", where=target.folder, hint="See `store list`."
         )
     gone = [entry for entry in entries if options.all or entry.patient_id in options.what]
-    size = sum(entry.size for entry in gone)
-    for entry in gone:
-        target.delete(entry)
-    say(f"Deleted {len(gone)} series, {size / 1e6:.0f} MB.")
+    sizes = [size for entry in gone if (size := entry.size) and target.delete(entry)]
+    say(f"Deleted {len(sizes)} series, {sum(sizes) / 1e6:.0f} MB.")
     return 0
 
 

@@ -28,6 +28,7 @@ from .own_folders import (
 )
 from .paths import PathLike, as_paths, files_under
 from .printable import printable
+from .private import make_private, private, private_folder
 
 __all__ = [
     "MARK",
@@ -56,10 +57,13 @@ __all__ = [
     "index_file",
     "is_ours",
     "is_scratch",
+    "make_private",
     "mark_ours",
     "new_identifier",
     "part",
     "printable",
+    "private",
+    "private_folder",
     "remove_ours",
     "require_folder",
     "require_place",

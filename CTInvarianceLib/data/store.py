@@ -4,8 +4,9 @@
     STORE/<key>/series.json   who and where: ids, affine, what it was made from
     STORE/.locks/<key>        held while the entry is made
 
-An entry appears whole or not at all: it is written under another name and renamed. The key is a digest of the files'
-paths, sizes and times, so that a changed series is another entry. Why NPY and not Zarr: docs/decisions/0010-store.md.
+An entry appears whole or not at all, and goes likewise: it is written, and deleted, under another name. The key is a
+digest of the files' paths, sizes and times, so that a changed series is another entry. Nobody but the user who made
+it may look into it. Why NPY and not Zarr: docs/decisions/0010-store.md.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Container, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,12 +27,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import __version__
-from ..base import DataError, GeometryWarning, Progress, VolumeError, part, store_folder, unheard
+from ..base import (
+    DataError,
+    GeometryWarning,
+    Progress,
+    VolumeError,
+    part,
+    private,
+    private_folder,
+    store_folder,
+    unheard,
+)
 from ..sources import CTSeries
 from ..volumes import CTVolume, open_hu
 
 _ARRAY, _FACTS, _LOCKS = "hu.npy", "series.json", ".locks"
-_FORMAT = 1
+_KEY, _REMAINS = re.compile("[0-9a-f]{32}"), re.compile(r"\.(?:gone-)?([0-9a-f]{32})")
+_FORMAT = 2  # of an entry, and of the program that read what is in it
 _NOISE = 2  # version of the low-dose simulation: noise of another one is not the same
 _OVERHEAD = 4096  # bytes of an entry besides its values, about
 _HEADROOM = 1.02
@@ -68,8 +82,10 @@ class StoredSeries:
 
     @property
     def size(self) -> int:
-        """Bytes on disk."""
-        return sum(each.stat().st_size for each in self.folder.iterdir())
+        """Bytes on disk; 0 where it is gone."""
+        with suppress(FileNotFoundError):
+            return sum(each.stat().st_size for each in self.folder.iterdir())
+        return 0
 
     @property
     def hu(self) -> NDArray[Any]:
@@ -93,13 +109,12 @@ class Store:
 
     def entries(self) -> list[StoredSeries]:
         """All whole entries, by patient, description and dose."""
-        if not self.folder.is_dir():
-            return []
-        found = [self._entry(each.name) for each in self.folder.iterdir() if not each.name.startswith(".")]
-        whole = [each for each in found if each]
-        return sorted(
-            whole, key=lambda each: (each.patient_id, each.description, -each.dose, each.folder.name)
-        )
+        return _sorted(entry for key in self._keys() if (entry := self._entry(key)))
+
+    def useless(self) -> list[StoredSeries]:
+        """Entries of earlier versions and damaged ones: nothing uses them, and they may be deleted."""
+        found = {key: self._facts(key) for key in self._keys() if not self._entry(key)}
+        return _sorted(entry for entry in found.values() if entry)
 
     def series(self, series: CTSeries, *, progress: Progress = unheard) -> StoredSeries:
         """A series, converted if need be.
@@ -167,19 +182,36 @@ class Store:
                 hint="Choose a store on another disk, or delete what is not needed (`ctinvariance store`).",
             )
 
-    def delete(self, entry: StoredSeries) -> None:
-        """Remove an entry; whoever has it mapped keeps it until they let go."""
-        with self._lock(entry.folder.name):
-            aside = entry.folder.with_name(f".gone-{entry.folder.name}")
-            entry.folder.rename(aside)  # gone at once for everybody, also if the removal is interrupted
-            shutil.rmtree(aside)
+    def delete(self, entry: StoredSeries) -> bool:
+        """Remove an entry; whoever has it mapped keeps it until they let go. False: somebody else has removed it.
+
+        Raises:
+            DataError: the store cannot be written to.
+        """
+        key = entry.folder.name
+        with self._changing():
+            self._sweep()
+            with self._lock(key):
+                if not entry.folder.is_dir():
+                    return False
+                aside = self.folder / f".gone-{key}"
+                _remove(aside)
+                entry.folder.rename(aside)  # gone at once for everybody, also if the removal is interrupted
+                _remove(aside)
+                return True
 
     def _made(self, key: str, make: Callable[[], tuple[CTVolume, dict[str, Any]]]) -> StoredSeries:
         if entry := self._entry(key):
             return entry
-        try:
+        with self._changing():
+            self._sweep()
             with self._lock(key):
                 return self._entry(key) or self._write(key, *make())
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
             raise DataError(
                 f"the store cannot be written to ({error.strerror or error})",
@@ -191,14 +223,14 @@ class Store:
         """Write the entry and give it its name; called by whoever holds its lock."""
         target, unfinished = self.folder / key, self.folder / f".{key}"
         for remains in (target, unfinished):  # of an interrupted or damaged one
-            shutil.rmtree(remains, ignore_errors=True)
-        unfinished.mkdir(parents=True)
-        with (unfinished / _ARRAY).open("wb") as file:
+            _remove(remains)
+        private_folder(unfinished)
+        with open(unfinished / _ARRAY, "wb", opener=private) as file:
             np.save(file, volume.hu, allow_pickle=False)
             _to_disk(file)
         facts |= {"affine": volume.affine.tolist(), "shape": volume.shape, "dtype": str(volume.hu.dtype)}
-        with (unfinished / _FACTS).open("w", encoding="utf-8") as text:
-            json.dump({"format": _FORMAT, "library": __version__, **facts}, text, indent=1)
+        with open(unfinished / _FACTS, "w", encoding="utf-8", opener=private) as text:
+            json.dump({"format": _FORMAT, "key": key, "library": __version__, **facts}, text, indent=1)
             _to_disk(text)
         unfinished.rename(target)
         entry = self._entry(key)
@@ -207,30 +239,70 @@ class Store:
         return entry
 
     def _entry(self, key: str) -> StoredSeries | None:
-        """The entry if it is whole."""
+        """The entry if it is whole and of today's format."""
+        entry = self._facts(key, (_FORMAT,))
+        try:
+            hu = open_hu(self.folder / key / _ARRAY) if entry else None
+        except VolumeError:
+            return None
+        return (
+            entry
+            if entry and hu is not None and (hu.shape, str(hu.dtype)) == (entry.shape, entry.dtype)
+            else None
+        )
+
+    def _facts(self, key: str, formats: Container[int] = range(1, _FORMAT + 1)) -> StoredSeries | None:
+        """What an entry says of itself, if it was written under this key; from format 2 on that is part of it."""
         folder = self.folder / key
         try:
-            facts = json.loads((folder / _FACTS).read_text("utf-8"))
-            if facts.pop("format") != _FORMAT:
+            if folder.is_symlink() or not (folder / _FACTS).is_file():
                 return None
-            entry = StoredSeries(folder, **{**facts, "shape": tuple(facts["shape"])})
-            hu = open_hu(folder / _ARRAY)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, VolumeError):
+            facts = json.loads((folder / _FACTS).read_text("utf-8"))
+            number = facts.pop("format")
+            if number not in formats or facts.pop("key", key if number == 1 else None) != key:
+                return None
+            return StoredSeries(folder, **{**facts, "shape": tuple(facts["shape"])})
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
-        return entry if (hu.shape, str(hu.dtype)) == (entry.shape, entry.dtype) else None
 
-    def _lock(self, key: str) -> Any:
+    def _keys(self) -> list[str]:
+        """Names in the folder that may be entries."""
+        return [name for name in self._names() if _KEY.fullmatch(name)]
+
+    def _names(self) -> list[str]:
+        return [each.name for each in self.folder.iterdir()] if self.folder.is_dir() else []
+
+    def _sweep(self) -> None:
+        """Remove what killed processes have left half made or half deleted: nobody holds its lock."""
+        from filelock import Timeout
+
+        for name in self._names():
+            if found := _REMAINS.fullmatch(name):
+                with suppress(Timeout), self._lock(found[1], timeout=0):
+                    _remove(self.folder / name)
+
+    def _lock(self, key: str, *, timeout: float = -1) -> Any:
         """Held by one process at a time; given back by the system when a process dies."""
         from filelock import FileLock
 
-        folder = self.folder / _LOCKS
-        folder.mkdir(parents=True, exist_ok=True)
-        return FileLock(folder / key)
+        private_folder(self.folder / _LOCKS)
+        return FileLock(self.folder / _LOCKS / key, timeout, mode=0o600)
 
 
 def store_at(folder: Path | str | None) -> Store:
     """The store in a folder; None or "": the one in the user's cache."""
     return Store(Path(folder or store_folder()))
+
+
+def _sorted(entries: Iterable[StoredSeries]) -> list[StoredSeries]:
+    """By patient, description and dose."""
+    return sorted(entries, key=lambda each: (each.patient_id, each.description, -each.dose, each.folder.name))
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder where there is one."""
+    with suppress(FileNotFoundError):
+        shutil.rmtree(folder)
 
 
 def own_seed(series: CTSeries, seed: int) -> int:
