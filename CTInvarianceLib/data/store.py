@@ -17,14 +17,13 @@ import os
 import re
 import shutil
 import warnings
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .. import __version__
 from ..base import (
@@ -39,62 +38,14 @@ from ..base import (
     unheard,
 )
 from ..sources import CTSeries
-from ..volumes import CTVolume, open_hu
+from ..volumes import CTVolume
+from .stored_series import ARRAY, FACTS, FORMAT, StoredSeries, entry_in, entry_of_any_format
 
-_ARRAY, _FACTS, _LOCKS = "hu.npy", "series.json", ".locks"
+_LOCKS = ".locks"
 _KEY, _REMAINS = re.compile("[0-9a-f]{32}"), re.compile(r"\.(?:gone-)?([0-9a-f]{32})")
-_FORMAT = 2  # of an entry, and of the program that read what is in it
 _NOISE = 2  # version of the low-dose simulation: noise of another one is not the same
 _OVERHEAD = 4096  # bytes of an entry besides its values, about
 _HEADROOM = 1.02
-
-
-@dataclass(frozen=True)
-class StoredSeries:
-    """One entry.
-
-    Attributes:
-        folder: of the entry.
-        patient_id: see `CTSeries`; so are series_uid, study_uid, description, anatomy, kernel.
-        affine: rows of the 4x4 matrix, voxel to patient mm, LPS.
-        shape: slices, rows, columns.
-        dtype: "int16" or "float32".
-        files: what it was made from.
-        dose: of the original dose, for a simulated low dose; 1: the image as it was.
-        seed: of the simulated noise.
-        library: version that made it.
-    """
-
-    folder: Path
-    patient_id: str
-    series_uid: str
-    study_uid: str
-    description: str
-    anatomy: str
-    kernel: str
-    affine: list[list[float]]
-    shape: tuple[int, int, int]
-    dtype: str
-    files: list[str]
-    dose: float = 1.0
-    seed: int = 0
-    library: str = ""
-
-    @property
-    def size(self) -> int:
-        """Bytes on disk; 0 where it is gone."""
-        with suppress(FileNotFoundError):
-            return sum(each.stat().st_size for each in self.folder.iterdir())
-        return 0
-
-    @property
-    def hu(self) -> NDArray[Any]:
-        """(slices, rows, columns), HU, read-only, mapped from disk."""
-        return open_hu(self.folder / _ARRAY).view(np.ndarray)
-
-    def volume(self) -> CTVolume:
-        """The series as a volume."""
-        return CTVolume(self.hu, np.array(self.affine), str(self.folder))
 
 
 class Store:
@@ -113,8 +64,8 @@ class Store:
 
     def useless(self) -> list[StoredSeries]:
         """Entries of earlier versions and damaged ones: nothing uses them, and they may be deleted."""
-        found = {key: self._facts(key) for key in self._keys() if not self._entry(key)}
-        return _sorted(entry for entry in found.values() if entry)
+        found = [entry_of_any_format(self.folder / key) for key in self._keys() if not self._entry(key)]
+        return _sorted(entry for entry in found if entry)
 
     def series(self, series: CTSeries, *, progress: Progress = unheard) -> StoredSeries:
         """A series, converted if need be.
@@ -225,12 +176,12 @@ class Store:
         for remains in (target, unfinished):  # of an interrupted or damaged one
             _remove(remains)
         private_folder(unfinished)
-        with open(unfinished / _ARRAY, "wb", opener=private) as file:
+        with open(unfinished / ARRAY, "wb", opener=private) as file:
             np.save(file, volume.hu, allow_pickle=False)
             _to_disk(file)
         facts |= {"affine": volume.affine.tolist(), "shape": volume.shape, "dtype": str(volume.hu.dtype)}
-        with open(unfinished / _FACTS, "w", encoding="utf-8", opener=private) as text:
-            json.dump({"format": _FORMAT, "key": key, "library": __version__, **facts}, text, indent=1)
+        with open(unfinished / FACTS, "w", encoding="utf-8", opener=private) as text:
+            json.dump({"format": FORMAT, "key": key, "library": __version__, **facts}, text, indent=1)
             _to_disk(text)
         unfinished.rename(target)
         entry = self._entry(key)
@@ -239,31 +190,7 @@ class Store:
         return entry
 
     def _entry(self, key: str) -> StoredSeries | None:
-        """The entry if it is whole and of today's format."""
-        entry = self._facts(key, (_FORMAT,))
-        try:
-            hu = open_hu(self.folder / key / _ARRAY) if entry else None
-        except VolumeError:
-            return None
-        return (
-            entry
-            if entry and hu is not None and (hu.shape, str(hu.dtype)) == (entry.shape, entry.dtype)
-            else None
-        )
-
-    def _facts(self, key: str, formats: Container[int] = range(1, _FORMAT + 1)) -> StoredSeries | None:
-        """What an entry says of itself, if it was written under this key; from format 2 on that is part of it."""
-        folder = self.folder / key
-        try:
-            if folder.is_symlink() or not (folder / _FACTS).is_file():
-                return None
-            facts = json.loads((folder / _FACTS).read_text("utf-8"))
-            number = facts.pop("format")
-            if number not in formats or facts.pop("key", key if number == 1 else None) != key:
-                return None
-            return StoredSeries(folder, **{**facts, "shape": tuple(facts["shape"])})
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            return None
+        return entry_in(self.folder / key)
 
     def _keys(self) -> list[str]:
         """Names in the folder that may be entries."""
@@ -315,7 +242,7 @@ def _key(series: CTSeries, dose: float = 1.0, seed: int = 0) -> str:
     """A digest of what decides an entry's content; VolumeError where a file of the series is gone."""
     stamps = [(str(file.absolute()), *_stamp(file)) for file in series.files]
     noise = [] if dose == 1 else [dose, seed, _NOISE]
-    text = json.dumps([_FORMAT, series.patient_id, series.series_uid, stamps, noise])
+    text = json.dumps([FORMAT, series.patient_id, series.series_uid, stamps, noise])
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 

@@ -184,6 +184,23 @@ def test_entries_of_an_earlier_version_are_not_used_and_can_be_deleted(source, s
     assert newer.folder.exists(), "another program's, which may be in use"
 
 
+def test_an_entry_with_odd_facts_is_passed_over(store):
+    """One that somebody has changed, or a disk: the others are listed all the same."""
+    entries = store.entries()
+    odd = [
+        {"patient_id": 5},
+        {"description": []},
+        {"shape": 3},
+        {"colour": "red"},
+        {"format": "2"},
+        {"key": "x"},
+    ]
+    for entry, facts in zip(entries, odd, strict=False):
+        change(entry.folder / "series.json", **facts)
+    (entries[6].folder / "series.json").write_text("[1]")
+    assert store.entries() == entries[7:]
+
+
 def change(path: Path, **values) -> None:
     facts = json.loads(path.read_text()) | values
     path.write_text(json.dumps({key: value for key, value in facts.items() if value is not None}))
