@@ -23,6 +23,7 @@ from ..base import (
     mark_ours,
     new_identifier,
     remove_ours,
+    require_folder,
     writing,
 )
 from ..config import DOMAINS, Domain, preset
@@ -67,6 +68,7 @@ def run_demo(
 
     Raises:
         DataError: `out` holds folders or files of these names that are not a demo's; nothing is touched then.
+        VolumeError: `out` cannot be written to.
     """
     from ..report import evaluate
     from ..training import train
@@ -102,8 +104,9 @@ def _claim(out: Path) -> str:
     """The identifier of the demo in a folder, which its folders carry too; a new one where no demo has been.
 
     Raises:
-        DataError: see `run_demo`.
+        DataError, VolumeError: see `run_demo`.
     """
+    require_folder(out)
     identifier = identifier_of(out)
     foreign = [name for name in _FOLDERS if _is_foreign(out / name, identifier)]
     if identifier is None and os.path.lexists(out / _TABLE):

@@ -1,4 +1,4 @@
-"""What everything may use: errors, events, files that appear whole; nothing but the standard library."""
+"""What everything may use: errors, events, whole files, what is ours or private; nothing but the standard library."""
 
 from .atomic import require_folder, require_place, whole_file, writing
 from .cache_folders import index_file, store_folder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -48,7 +49,10 @@ class ModelSets:
 
 
 def _require_files(folder: Path) -> None:
-    for path in folder.rglob("*"):
+    """Of a model set only: whatever else is named may be a whole disk."""
+    if not os.path.lexists(folder / MANIFEST):
+        return
+    for path in (each for depth in ("*", "*/*") for each in folder.glob(depth)):
         if not (path.is_file() or path.is_dir()):
             raise ModelsError(
                 "this is neither a file nor a folder", where=path, hint="Remove it from the model set."

@@ -89,3 +89,10 @@ def test_fresh_starts_over_and_without_it_goes_on(tmp_path):
         (tmp_path / name / "made").write_text("by the demo")
     run(tmp_path, fresh=True)
     assert not [name for name in NAMES if (tmp_path / name / "made").exists()]
+
+
+def test_a_place_that_is_no_folder_is_named(tmp_path, capsys):
+    (tmp_path / "file").write_text("mine")
+    assert main(["demo", "--out", str(tmp_path / "file")]) == 2
+    assert "that is a file" in capsys.readouterr().err
+    assert (tmp_path / "file").read_text() == "mine"

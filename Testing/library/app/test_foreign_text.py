@@ -17,7 +17,7 @@ import CTInvarianceLib
 from CTInvarianceLib.app import main
 from CTInvarianceLib.app.console import Console, complain, say, show_table
 from CTInvarianceLib.base import printable
-from CTInvarianceLib.report import write_report
+from CTInvarianceLib.report import draw_montage, write_report
 
 HU = np.random.default_rng(0).integers(-1000, 2000, (3, 16, 16), dtype=np.int16)
 HOSTILE = {
@@ -147,3 +147,12 @@ def test_the_page_shows_what_it_is_given(tmp_path):
     assert "&lt;script&gt;" in page
     for shown in HOSTILE.values():
         assert shown in page
+
+
+@pytest.mark.parametrize("text", [r"$\foo$", "$x", r"a_b^{c", "\udcff\x1b[2J"])
+def test_a_picture_shows_what_it_is_given(tiny_models, tmp_path, text):
+    """Matplotlib takes what stands between dollars for mathematics, and fails where it is none."""
+    patch = np.random.default_rng(0).normal(40, 20, (32, 32)).astype(np.float32)
+    samples = CTInvarianceLib.Models.load(tiny_models).sample(patch, "chen", "5", 2)
+    draw_montage([(text, samples)], tmp_path / "a.png", title=text)
+    assert (tmp_path / "a.png").stat().st_size > 10_000
