@@ -33,6 +33,7 @@ class Panel:
         self.message = qt.QLabel()
         self.message.objectName = "messageLabel"
         self.message.setToolTip(_("What happened last"))
+        self.message.setTextFormat(qt.Qt.PlainText)  # it tells of names and paths from files
         self.message.setWordWrap(True)
         self.message.setTextInteractionFlags(qt.Qt.TextSelectableByMouse)
         self.message.setMinimumWidth(1)  # a name may be one long word

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from .. import __version__
-from ..base import Cancelled, CTInvarianceError
+from ..base import Cancelled, CTInvarianceError, printable
 from ..config import DOMAINS, PRESETS, Question
+from .console import complain, take_any_text
 
 BAD_INPUT, CANCELLED = 2, 130
 _PACKAGE = __name__.partition(".")[0]
@@ -20,22 +21,23 @@ _PACKAGE = __name__.partition(".")[0]
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """One line, like every other error."""
-        self.exit(BAD_INPUT, f"error: {message}. Try `{self.prog} --help`.\n")
+        self.exit(BAD_INPUT, f"error: {printable(message)}. Try `{self.prog} --help`.\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     warnings.showwarning = _show_warning
+    take_any_text()
     # Threads that spin long while they wait slow torch down tenfold as soon as another program wants a core.
     os.environ.setdefault("GOMP_SPINCOUNT", "30000")
     options = _parser().parse_args(arguments)
     try:
         return _run(options)
     except CTInvarianceError as error:
-        print(f"error: {error}", file=sys.stderr)
+        complain(f"error: {error}")
         return BAD_INPUT
     except (KeyboardInterrupt, Cancelled):
-        print("cancelled; what was finished is kept", file=sys.stderr)
+        complain("cancelled; what was finished is kept")
         return CANCELLED
     except BrokenPipeError:  # the reader of our output has left, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -56,7 +58,7 @@ def _run(options: argparse.Namespace) -> int:
 def _show_warning(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
     """Our own warnings as one line; those of libraries are not for the person at the terminal."""
     if category.__module__.startswith(_PACKAGE) or category is UserWarning:
-        print(f"warning: {' '.join(str(message).split())}", file=sys.stderr)
+        complain(f"warning: {' '.join(str(message).split())}")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -130,7 +132,7 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--fresh", action="store_true", help="start over instead of going on")
 
     worker = sub.add_parser("worker", help="the process behind the panel: JSON lines in and out")
-    worker.add_argument("--scratch", metavar="FOLDER", help="a folder ctinvariance-… to remove at the end")
+    worker.add_argument("--scratch", metavar="FOLDER", help="the panel's, with its mark; removed at the end")
     worker.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
     return parser
 

@@ -1,7 +1,11 @@
-"""Progress in a terminal: stages, bar, time left; plain lines where there is no terminal."""
+"""All that is said in a terminal: lines, tables, progress.
+
+What comes from files, such as patients' names, is shown as it is: never as markup, never as commands to the terminal.
+"""
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Iterator
@@ -9,9 +13,31 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
-from ..base import Event, Progress, Reporter, decimal
+from ..base import Event, Progress, Reporter, decimal, printable
 
 _LINE_EVERY_S = 15.0
+
+
+def take_any_text() -> None:
+    """From here on, what a terminal's encoding lacks is spelt out instead of ending the program."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def say(text: object) -> None:
+    """Print a line on standard output."""
+    print(printable(text), flush=True)
+
+
+def say_json(value: object) -> None:
+    """Print a value for machines on standard output; JSON spells out by itself what is not ASCII."""
+    print(json.dumps(value, indent=1))
+
+
+def complain(text: object) -> None:
+    """Print a line on standard error."""
+    print(printable(text), file=sys.stderr)
 
 
 class Console:
@@ -25,7 +51,7 @@ class Console:
         self._last, self._stage = 0.0, ""
         self._start = time.monotonic()
         self._progress = Progress(
-            TextColumn("{task.description:<34}"),
+            TextColumn("{task.description:<34}", markup=False),
             BarColumn(bar_width=30),
             TaskProgressColumn(),
             TimeElapsedColumn(),
@@ -46,16 +72,15 @@ class Console:
         """Show one event; see `base.events`."""
         if event["event"] != "progress":
             return
+        stage = printable(event["stage"])
         left = "" if event["eta_s"] is None else f"{_clock(event['eta_s'])} left"
         if self._terminal.is_terminal:
-            self._progress.update(
-                self._task, description=event["stage"], completed=event["fraction"], left=left
-            )
-        elif event["stage"] != self._stage or time.monotonic() - self._last > _LINE_EVERY_S:
-            self._stage, self._last = event["stage"], time.monotonic()
+            self._progress.update(self._task, description=stage, completed=event["fraction"], left=left)
+        elif stage != self._stage or time.monotonic() - self._last > _LINE_EVERY_S:
+            self._stage, self._last = stage, time.monotonic()
             elapsed = _clock(self._last - self._start)
             print(
-                f"{elapsed}  {event['fraction']:4.0%}  {event['stage']:<34}{left}",
+                f"{elapsed}  {event['fraction']:4.0%}  {stage:<34}{left}",
                 file=sys.stderr,
                 flush=True,
             )
@@ -73,13 +98,18 @@ def show_table(title: str, rows: list[dict[str, Any]]) -> None:
     """Print rows with the same keys as a table on standard output."""
     from rich.console import Console as Terminal
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(title=title, title_justify="left")
+    table = Table(title=Text(printable(title)), title_justify="left")
     for name in rows[0]:
-        table.add_column(name, justify="left" if isinstance(rows[0][name], str) else "right")
+        table.add_column(Text(printable(name)), justify="left" if isinstance(rows[0][name], str) else "right")
     for row in rows:
-        table.add_row(*(decimal(value) if isinstance(value, float) else str(value) for value in row.values()))
+        table.add_row(*(Text(_cell(value)) for value in row.values()))
     Terminal(width=None if sys.stdout.isatty() else 120).print(table)
+
+
+def _cell(value: object) -> str:
+    return decimal(value) if isinstance(value, float) else printable(value)
 
 
 def _clock(seconds: float) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from argparse import Namespace
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -20,7 +18,7 @@ from ..sources import (
     scan,
     split_patients,
 )
-from .console import progress_shown, show_table
+from .console import complain, progress_shown, say, say_json, show_table
 
 WITH_PROBLEMS = 2
 
@@ -32,7 +30,7 @@ def pairs(options: Namespace) -> int:
         problems = [asdict(problem) for problem in found.problems]
         rows = _rows(found, options.seed) if found.pairs else []
         counts = {"files": found.files, "files_read": found.read, "left_out": found.left_out}
-        print(json.dumps({"pairs": rows, "problems": problems, **counts}, indent=1))
+        say_json({"pairs": rows, "problems": problems, **counts})
     _name(found)
     require_pairs(found)
     if not options.json:
@@ -49,7 +47,7 @@ def _scanned(source: Any) -> Scan:
 
 def _name(found: Scan) -> None:
     for problem in found.problems:
-        print(f"warning: {problem}", file=sys.stderr)
+        complain(f"warning: {problem}")
 
 
 def _show(found: Scan, seed: int) -> None:
@@ -60,7 +58,7 @@ def _show(found: Scan, seed: int) -> None:
     show_table(f"{patients} patients, {len(rows)} full-dose series, {paired} with low dose", shown)
     if found.left_out:
         listed = ", ".join(f"{count} {reason}" for reason, count in sorted(found.left_out.items()))
-        print(f"Passed over: {listed}.")
+        say(f"Passed over: {listed}.")
 
 
 _COLUMNS = ("patient", "anatomy", "series", "dose", "kernel", "slices", "pixels", "spacing mm", "split")
@@ -120,21 +118,25 @@ def _build(options: Namespace, target: Any) -> int:
     _name(found)
     config, pairs = DataConfig(dose=options.dose), require_pairs(found)
     wanted = needed(pairs, config, target, seed=options.seed)
-    print(f"{wanted.series} series to convert, {megabytes(wanted.size)}, to {target.folder}", flush=True)
+    say(f"{wanted.series} series to convert, {megabytes(wanted.size)}, to {target.folder}")
     useless: list[LeftOut] = []
     with progress_shown("converting") as progress:
         load_patients(pairs, config, seed=options.seed, store=target, left_out=useless, progress=progress)
     for each in useless:
-        print(f"warning: {each}", file=sys.stderr)
+        complain(f"warning: {each}")
     if len(useless) == len(pairs):
         raise useless[0].why
     return WITH_PROBLEMS if found.problems or useless else 0
 
 
 def _list(options: Namespace, target: Any) -> int:
-    entries = target.entries()
+    entries, useless = target.entries(), sum(entry.size for entry in target.useless())
+    if useless:
+        say(
+            f"Entries of an earlier version, or damaged, take {useless / 1e6:.1f} MB: `store delete` removes them too."
+        )
     if not entries:
-        print(f"Nothing is stored in {target.folder}.")
+        say(f"Nothing is stored in {target.folder}.")
         return 0
     rows = [
         {
@@ -154,7 +156,7 @@ def _list(options: Namespace, target: Any) -> int:
 
 def _delete(options: Namespace, target: Any) -> int:
     """Delete the series of some patients, or all."""
-    entries = target.entries()
+    entries = [*target.entries(), *target.useless()]
     if bool(options.what) == options.all:
         raise DataError("say what is to be deleted", hint="Name patients, or give --all.")
     if unknown := sorted(set(options.what) - {entry.patient_id for entry in entries}):
@@ -162,10 +164,8 @@ def _delete(options: Namespace, target: Any) -> int:
             f"nothing is stored of {', '.join(unknown)}", where=target.folder, hint="See `store list`."
         )
     gone = [entry for entry in entries if options.all or entry.patient_id in options.what]
-    size = sum(entry.size for entry in gone)
-    for entry in gone:
-        target.delete(entry)
-    print(f"Deleted {len(gone)} series, {megabytes(size)}.")
+    sizes = [size for entry in gone if (size := entry.size) and target.delete(entry)]
+    say(f"Deleted {len(sizes)} series, {megabytes(sum(sizes))}.")
     return 0
 
 
@@ -187,7 +187,7 @@ def phantom(options: Namespace) -> None:
             progress=progress,
         )
     size = sum(path.stat().st_size for path in written) / 1e6
-    print(
+    say(
         f"Patients: {options.patients}, slices of each: {options.slices}, at two doses, {size:.1f} MB. "
         f'The DICOM files are in {source}, the truth beside it. Go on with: ctinvariance pairs "{source}"'
     )

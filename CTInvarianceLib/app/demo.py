@@ -6,13 +6,25 @@ Needs no file from anywhere: the phantoms are generated, the one real CT image c
 from __future__ import annotations
 
 import json
-import shutil
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..base import Event, OnEvent, Reporter, writing
+from ..base import (
+    DataError,
+    Event,
+    OnEvent,
+    Reporter,
+    identifier_of,
+    is_ours,
+    mark_ours,
+    new_identifier,
+    remove_ours,
+    require_folder,
+    writing,
+)
 from ..config import DOMAINS, Domain, preset
 from ..files import read_volume
 from ..report import draw_montage, table, write_samples
@@ -26,7 +38,8 @@ _PATIENTS, _SLICES, _SAMPLES, _SEED = 12, 4, 64, 0
 _PHANTOMS_UNTIL, _TRAINING_UNTIL = 0.01, 0.84  # shares of the demo's time
 _TELLING = 0.1  # share of the demo's time: a shorter part does not tell how long the others take
 _TOLD_UNTIL = 0.9  # of a part: what is left of it tells how long it would take as a whole
-_FOLDERS = ("phantoms", "phantoms.unfinished", "models", "samples", "montages")
+_PHANTOMS, _UNFINISHED, _TABLE = "phantoms", "phantoms.unfinished", "table.json"
+_FOLDERS = (_PHANTOMS, _UNFINISHED, "models", "samples", "montages")
 
 
 @dataclass(frozen=True)
@@ -52,32 +65,27 @@ class _Case:
 def run_demo(
     out: Path, *, fresh: bool, on_event: OnEvent, should_stop: Callable[[], bool] = lambda: False
 ) -> DemoSummary:
-    """Run everything below `out`; what an earlier demo finished there is used again unless `fresh`."""
-    from ..phantoms import phantom_source, write_phantoms
+    """Run everything below `out`; what an earlier demo finished there is used again unless `fresh`.
+
+    Raises:
+        DataError: `out` holds folders or files of these names that are not a demo's; nothing is touched then.
+        VolumeError: `out` cannot be written to.
+    """
     from ..report import evaluate
     from ..training import train
 
+    identifier = _claim(out)
     if fresh:
         for name in _FOLDERS:
-            shutil.rmtree(out / name, ignore_errors=True)
+            remove_ours(out / name, identifier)
     total = _Total(on_event)
-    phantoms, runs = out / "phantoms", out / "models"
-    data = phantom_source(phantoms)
-    if not data.is_dir():
-        report = Reporter(total.part(0, _PHANTOMS_UNTIL), {"phantoms": 1.0}, should_stop=should_stop)
-        unfinished = out / "phantoms.unfinished"
-        shutil.rmtree(unfinished, ignore_errors=True)
-        write_phantoms(
-            unfinished,
-            patients=_PATIENTS,
-            slices=_SLICES,
-            seed=_SEED,
-            progress=lambda fraction: report.progress("phantoms", fraction),
-        )
-        shutil.rmtree(phantoms, ignore_errors=True)
-        unfinished.rename(phantoms)
+    data = _phantoms(
+        out, identifier, Reporter(total.part(0, _PHANTOMS_UNTIL), {_PHANTOMS: 1.0}, should_stop=should_stop)
+    )
+    for name in ("models", "samples", "montages"):
+        mark_ours(out / name, identifier)
     listener = total.part(_PHANTOMS_UNTIL, _TRAINING_UNTIL)
-    models = train(preset("quick"), data, runs, on_event=listener, should_stop=should_stop)
+    models = train(preset("quick"), data, out / "models", on_event=listener, should_stop=should_stop)
     cases = _cases(data, models)
     plan = {f"samples of {case.name}, {name}": 2.0 for case in cases for name in models.denoisers}
     report = Reporter(total.part(_TRAINING_UNTIL, 1), {**plan, "evaluation": 3.0}, should_stop=should_stop)
@@ -87,10 +95,61 @@ def run_demo(
             rows += _sample_layers(models, case, name, out)
             report.progress(f"samples of {case.name}, {name}", 1.0)
     tables = evaluate(models, data, progress=lambda fraction: report.progress("evaluation", fraction))
-    with writing(out / "table.json") as part:
+    with writing(out / _TABLE) as part:
         part.write_text(json.dumps({"samples": rows, **tables}, indent=1), "utf-8")
     shown = {"denoising": tables["denoising"], "embedding": tables["embedding"], "samples": rows}
-    return DemoSummary(out / "montages", out / "table.json", shown)
+    return DemoSummary(out / "montages", out / _TABLE, shown)
+
+
+def _claim(out: Path) -> str:
+    """The identifier of the demo in a folder, which its folders carry too; a new one where no demo has been.
+
+    Raises:
+        DataError, VolumeError: see `run_demo`.
+    """
+    require_folder(out)
+    identifier = identifier_of(out)
+    foreign = [name for name in _FOLDERS if _is_foreign(out / name, identifier)]
+    if identifier is None and os.path.lexists(out / _TABLE):
+        foreign.append(_TABLE)
+    if foreign:
+        raise DataError(
+            f"{', '.join(foreign)}: not this demo's, and it would write there",
+            where=out,
+            hint="Choose another folder with --out, or move them away.",
+        )
+    if identifier is None:
+        identifier = new_identifier()
+        mark_ours(out, identifier)
+    return identifier
+
+
+def _is_foreign(folder: Path, identifier: str | None) -> bool:
+    """Whether something is there that this demo has not made; an empty folder may be used."""
+    if identifier is not None and is_ours(folder, identifier):
+        return False
+    empty = folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir())
+    return os.path.lexists(folder) and not empty
+
+
+def _phantoms(out: Path, identifier: str, report: Reporter) -> Path:
+    """The phantoms' DICOM files, written where they are not there whole."""
+    from ..phantoms import phantom_source, write_phantoms
+
+    phantoms, unfinished = out / _PHANTOMS, out / _UNFINISHED
+    if not phantom_source(phantoms).is_dir():
+        remove_ours(unfinished, identifier)
+        mark_ours(unfinished, identifier)
+        write_phantoms(
+            unfinished,
+            patients=_PATIENTS,
+            slices=_SLICES,
+            seed=_SEED,
+            progress=lambda fraction: report.progress(_PHANTOMS, fraction),
+        )
+        remove_ours(phantoms, identifier)
+        unfinished.rename(phantoms)
+    return phantom_source(phantoms)
 
 
 def _cases(data: Path, models: Models) -> list[_Case]:

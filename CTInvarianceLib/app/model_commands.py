@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 from argparse import Namespace
 from collections.abc import Callable, Iterator
@@ -20,7 +19,7 @@ from ..config import (
     read_manifest,
     summary,
 )
-from .console import Console, progress_shown, show_table
+from .console import Console, progress_shown, say, say_json, show_table
 
 _TITLES = {
     "samples": "samples (tolerance in rescans; spread, arrives, noise_arrives, change_rms and moved in HU)"
@@ -98,10 +97,10 @@ def models(options: Namespace) -> None:
             raise ModelsError("there are no model sets in this folder", where=folder)
         show_table(f"model sets in {folder}", found)
     elif options.action == "show":
-        print(json.dumps({**summary(folder), **read_manifest(folder)}, indent=1))
+        say_json({**summary(folder), **read_manifest(folder)})
     else:
         delete_models(folder)
-        print(f"deleted {folder}")
+        say(f"deleted {folder}")
 
 
 def demo(options: Namespace) -> None:
@@ -112,4 +111,4 @@ def demo(options: Namespace) -> None:
         summary = run_demo(Path(options.out), fresh=options.fresh, on_event=console, should_stop=should_stop)
     for title, rows in summary.tables.items():
         show_table(_TITLES.get(title, title), rows)
-    print(f"Look at {summary.pictures}; numbers are in {summary.table}.")
+    say(f"Look at {summary.pictures}; numbers are in {summary.table}.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from argparse import Namespace
 from pathlib import Path
@@ -13,7 +12,7 @@ from ..base import VolumeError, require_folder
 from ..config import Question
 from ..files import read_volume, require_writable, write_volume
 from ..volumes import CTVolume, Place, require_axial
-from .console import progress_shown
+from .console import complain, progress_shown, say
 
 
 def simulate(options: Namespace) -> None:
@@ -27,7 +26,7 @@ def simulate(options: Namespace) -> None:
         low = simulate_low_dose(volume, options.dose, seed=options.seed, progress=progress)
     write_volume(low, options.out)
     if low.spectrum.sentence:
-        print(low.spectrum.sentence, file=sys.stderr)
+        complain(low.spectrum.sentence)
 
 
 def denoise(options: Namespace) -> None:
@@ -93,8 +92,8 @@ def sample(options: Namespace) -> None:
     }
     write_samples(slab, place.cut(volume), Path(options.out), denoiser=options.denoiser, **origin)
     drawn = f"{options.n} samples" + (f" of each of {place.count} slices" if place.count > 1 else "")
-    print(f"{drawn} in {seconds:.1f} s, written to {options.out}")
-    print(summary(slab))
+    say(f"{drawn} in {seconds:.1f} s, written to {options.out}")
+    say(summary(slab))
 
 
 def _partner(path: str | None, volume: CTVolume) -> CTVolume | None:

@@ -1,4 +1,4 @@
-"""What everything may use: errors, events, files that appear whole; nothing but the standard library."""
+"""What everything may use: errors, events, whole files, what is ours or private; nothing but the standard library."""
 
 from .atomic import require_folder, require_place, whole_file, writing
 from .cache_folders import index_file, store_folder
@@ -18,11 +18,25 @@ from .errors import (
 )
 from .events import VERSION, Cancelled, Event, OnEvent, Progress, Reporter, part, unheard
 from .figures import decimal, megabytes
+from .own_folders import (
+    MARK,
+    SCRATCH,
+    identifier_of,
+    is_ours,
+    is_scratch,
+    mark_ours,
+    new_identifier,
+    remove_ours,
+)
 from .paths import PathLike, as_paths, files_under
 from .plain_json import json_text, read_text
+from .printable import printable
+from .private import make_private, private, private_folder
 from .time_left import TimeLeft
 
 __all__ = [
+    "MARK",
+    "SCRATCH",
     "VERSION",
     "CTInvarianceError",
     "Cancelled",
@@ -46,11 +60,21 @@ __all__ = [
     "as_paths",
     "decimal",
     "files_under",
+    "identifier_of",
     "index_file",
+    "is_ours",
+    "is_scratch",
     "json_text",
+    "make_private",
+    "mark_ours",
     "megabytes",
+    "new_identifier",
     "part",
+    "printable",
+    "private",
+    "private_folder",
     "read_text",
+    "remove_ours",
     "require_folder",
     "require_place",
     "store_folder",

@@ -5,14 +5,23 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from .private import make_private
+
 VARIABLE = "CTINVARIANCE_CACHE"
 
 
 def cache_folder() -> Path:
-    """The folder named by the environment variable CTINVARIANCE_CACHE, else the user's cache; it may not exist yet."""
+    """The folder named by the environment variable CTINVARIANCE_CACHE, else the user's cache; it may not exist yet.
+
+    Earlier versions let all users look into the latter, which ends here.
+    """
     from platformdirs import user_cache_dir
 
-    return Path(os.environ.get(VARIABLE) or user_cache_dir("ctinvariance", appauthor=False)).expanduser()
+    if named := os.environ.get(VARIABLE):
+        return Path(named).expanduser()
+    folder = Path(user_cache_dir("ctinvariance", appauthor=False))
+    make_private(folder)
+    return folder
 
 
 def store_folder() -> Path:

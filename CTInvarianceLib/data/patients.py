@@ -14,7 +14,8 @@ from ..config import DataConfig
 from ..sources import SAME_PLACE_MM, CTSeries, SeriesPair, corner_distance, find_pairs
 from .patches import too_small
 from .slices import PatientSlices
-from .store import Store, StoredSeries
+from .store import Store
+from .stored_series import StoredSeries
 
 _SIMULATED = 20.0  # times as long as it takes to convert a slice
 

@@ -4,8 +4,9 @@
     STORE/<key>/series.json   who and where: ids, affine, what it was made from
     STORE/.locks/<key>        held while the entry is made
 
-An entry appears whole or not at all: it is written under another name and renamed. The key is a digest of the files'
-paths, sizes and times, so that a changed series is another entry. Why NPY and not Zarr: docs/decisions/0010-store.md.
+An entry appears whole or not at all, and goes likewise: it is written, and deleted, under another name. The key is a
+digest of the files' paths, sizes and times, so that a changed series is another entry. Nobody but the user who made
+it may look into it. Why NPY and not Zarr: docs/decisions/0010-store.md.
 """
 
 from __future__ import annotations
@@ -13,72 +14,38 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import warnings
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .. import __version__
-from ..base import DataError, GeometryWarning, Progress, VolumeError, part, store_folder, unheard
+from ..base import (
+    DataError,
+    GeometryWarning,
+    Progress,
+    VolumeError,
+    part,
+    private,
+    private_folder,
+    store_folder,
+    unheard,
+)
 from ..sources import CTSeries
-from ..volumes import CTVolume, open_hu
+from ..volumes import CTVolume
+from .stored_series import ARRAY, FACTS, FORMAT, StoredSeries, entry_in, entry_of_any_format
 
-_ARRAY, _FACTS, _LOCKS = "hu.npy", "series.json", ".locks"
-_FORMAT = 2
+_LOCKS = ".locks"
+_KEY, _REMAINS = re.compile("[0-9a-f]{32}"), re.compile(r"\.(?:gone-)?([0-9a-f]{32})")
 _NOISE = 2  # version of the low-dose simulation: noise of another one is not the same
 _OVERHEAD = 4096  # bytes of an entry besides its values, about
 _HEADROOM = 1.02
-
-
-@dataclass(frozen=True)
-class StoredSeries:
-    """One entry.
-
-    Attributes:
-        folder: of the entry.
-        patient_id: see `CTSeries`; so are series_uid, study_uid, description, anatomy, kernel.
-        affine: rows of the 4x4 matrix, voxel to patient mm, LPS.
-        shape: slices, rows, columns.
-        dtype: "int16" or "float32".
-        files: what it was made from.
-        dose: of the original dose, for a simulated low dose; 1: the image as it was.
-        seed: of the simulated noise.
-        library: version that made it.
-    """
-
-    folder: Path
-    patient_id: str
-    series_uid: str
-    study_uid: str
-    description: str
-    anatomy: str
-    kernel: str
-    affine: list[list[float]]
-    shape: tuple[int, int, int]
-    dtype: str
-    files: list[str]
-    dose: float = 1.0
-    seed: int = 0
-    library: str = ""
-
-    @property
-    def size(self) -> int:
-        """Bytes on disk."""
-        return sum(each.stat().st_size for each in self.folder.iterdir())
-
-    @property
-    def hu(self) -> NDArray[Any]:
-        """(slices, rows, columns), HU, read-only, mapped from disk."""
-        return open_hu(self.folder / _ARRAY).view(np.ndarray)
-
-    def volume(self) -> CTVolume:
-        """The series as a volume."""
-        return CTVolume(self.hu, np.array(self.affine), str(self.folder))
 
 
 class Store:
@@ -93,13 +60,12 @@ class Store:
 
     def entries(self) -> list[StoredSeries]:
         """All whole entries, by patient, description and dose."""
-        if not self.folder.is_dir():
-            return []
-        found = [self._entry(each.name) for each in self.folder.iterdir() if not each.name.startswith(".")]
-        whole = [each for each in found if each]
-        return sorted(
-            whole, key=lambda each: (each.patient_id, each.description, -each.dose, each.folder.name)
-        )
+        return _sorted(entry for key in self._keys() if (entry := self._entry(key)))
+
+    def useless(self) -> list[StoredSeries]:
+        """Entries of earlier versions and damaged ones: nothing uses them, and they may be deleted."""
+        found = [entry_of_any_format(self.folder / key) for key in self._keys() if not self._entry(key)]
+        return _sorted(entry for entry in found if entry)
 
     def series(self, series: CTSeries, *, progress: Progress = unheard) -> StoredSeries:
         """A series, converted if need be.
@@ -167,19 +133,36 @@ class Store:
                 hint="Choose a store on another disk, or delete what is not needed (`ctinvariance store`).",
             )
 
-    def delete(self, entry: StoredSeries) -> None:
-        """Remove an entry; whoever has it mapped keeps it until they let go."""
-        with self._lock(entry.folder.name):
-            aside = entry.folder.with_name(f".gone-{entry.folder.name}")
-            entry.folder.rename(aside)  # gone at once for everybody, also if the removal is interrupted
-            shutil.rmtree(aside)
+    def delete(self, entry: StoredSeries) -> bool:
+        """Remove an entry; whoever has it mapped keeps it until they let go. False: somebody else has removed it.
+
+        Raises:
+            DataError: the store cannot be written to.
+        """
+        key = entry.folder.name
+        with self._changing():
+            self._sweep()
+            with self._lock(key):
+                if not entry.folder.is_dir():
+                    return False
+                aside = self.folder / f".gone-{key}"
+                _remove(aside)
+                entry.folder.rename(aside)  # gone at once for everybody, also if the removal is interrupted
+                _remove(aside)
+                return True
 
     def _made(self, key: str, make: Callable[[], tuple[CTVolume, dict[str, Any]]]) -> StoredSeries:
         if entry := self._entry(key):
             return entry
-        try:
+        with self._changing():
+            self._sweep()
             with self._lock(key):
                 return self._entry(key) or self._write(key, *make())
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
             raise DataError(
                 f"the store cannot be written to ({error.strerror or error})",
@@ -191,14 +174,14 @@ class Store:
         """Write the entry and give it its name; called by whoever holds its lock."""
         target, unfinished = self.folder / key, self.folder / f".{key}"
         for remains in (target, unfinished):  # of an interrupted or damaged one
-            shutil.rmtree(remains, ignore_errors=True)
-        unfinished.mkdir(parents=True)
-        with (unfinished / _ARRAY).open("wb") as file:
+            _remove(remains)
+        private_folder(unfinished)
+        with open(unfinished / ARRAY, "wb", opener=private) as file:
             np.save(file, volume.hu, allow_pickle=False)
             _to_disk(file)
         facts |= {"affine": volume.affine.tolist(), "shape": volume.shape, "dtype": str(volume.hu.dtype)}
-        with (unfinished / _FACTS).open("w", encoding="utf-8") as text:
-            json.dump({"format": _FORMAT, "library": __version__, **facts}, text, indent=1)
+        with open(unfinished / FACTS, "w", encoding="utf-8", opener=private) as text:
+            json.dump({"format": FORMAT, "key": key, "library": __version__, **facts}, text, indent=1)
             _to_disk(text)
         unfinished.rename(target)
         entry = self._entry(key)
@@ -207,30 +190,46 @@ class Store:
         return entry
 
     def _entry(self, key: str) -> StoredSeries | None:
-        """The entry if it is whole."""
-        folder = self.folder / key
-        try:
-            facts = json.loads((folder / _FACTS).read_text("utf-8"))
-            if facts.pop("format") != _FORMAT:
-                return None
-            entry = StoredSeries(folder, **{**facts, "shape": tuple(facts["shape"])})
-            hu = open_hu(folder / _ARRAY)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, VolumeError):
-            return None
-        return entry if (hu.shape, str(hu.dtype)) == (entry.shape, entry.dtype) else None
+        return entry_in(self.folder / key)
 
-    def _lock(self, key: str) -> Any:
+    def _keys(self) -> list[str]:
+        """Names in the folder that may be entries."""
+        return [name for name in self._names() if _KEY.fullmatch(name)]
+
+    def _names(self) -> list[str]:
+        return [each.name for each in self.folder.iterdir()] if self.folder.is_dir() else []
+
+    def _sweep(self) -> None:
+        """Remove what killed processes have left half made or half deleted: nobody holds its lock."""
+        from filelock import Timeout
+
+        for name in self._names():
+            if found := _REMAINS.fullmatch(name):
+                with suppress(Timeout), self._lock(found[1], timeout=0):
+                    _remove(self.folder / name)
+
+    def _lock(self, key: str, *, timeout: float = -1) -> Any:
         """Held by one process at a time; given back by the system when a process dies."""
         from filelock import FileLock
 
-        folder = self.folder / _LOCKS
-        folder.mkdir(parents=True, exist_ok=True)
-        return FileLock(folder / key)
+        private_folder(self.folder / _LOCKS)
+        return FileLock(self.folder / _LOCKS / key, timeout, mode=0o600)
 
 
 def store_at(folder: Path | str | None) -> Store:
     """The store in a folder; None or "": the one in the user's cache."""
     return Store(Path(folder or store_folder()))
+
+
+def _sorted(entries: Iterable[StoredSeries]) -> list[StoredSeries]:
+    """By patient, description and dose."""
+    return sorted(entries, key=lambda each: (each.patient_id, each.description, -each.dose, each.folder.name))
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder where there is one."""
+    with suppress(FileNotFoundError):
+        shutil.rmtree(folder)
 
 
 def own_seed(series: CTSeries, seed: int) -> int:
@@ -243,7 +242,7 @@ def _key(series: CTSeries, dose: float = 1.0, seed: int = 0) -> str:
     """A digest of what decides an entry's content; VolumeError where a file of the series is gone."""
     stamps = [(str(file.absolute()), *_stamp(file)) for file in series.files]
     noise = [] if dose == 1 else [dose, seed, _NOISE]
-    text = json.dumps([_FORMAT, series.patient_id, series.series_uid, stamps, noise])
+    text = json.dumps([FORMAT, series.patient_id, series.series_uid, stamps, noise])
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 

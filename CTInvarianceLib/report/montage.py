@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
-from ..base import decimal, writing
+from ..base import decimal, printable, writing
 
 if TYPE_CHECKING:
     from ..sampling import Samples
@@ -54,7 +54,9 @@ def draw_montage(
         colour = sheet.cell(figure, row, len(headings) - 1).imshow(
             samples.std, cmap="inferno", vmin=0, vmax=spread
         )
-        figure.axes[row * len(headings)].set_ylabel(f"{label}\n{_found(samples)}", fontsize=7)
+        figure.axes[row * len(headings)].set_ylabel(
+            f"{printable(label)}\n{_found(samples)}", fontsize=7, parse_math=False
+        )
     for column, heading in enumerate(headings):
         figure.axes[column].set_title(heading, fontsize=8, pad=3)
     for number, (mappable, label) in enumerate(((colour, "standard deviation / HU"), (grey, "image / HU"))):
@@ -65,7 +67,8 @@ def draw_montage(
     facts = (
         f"window {centre:.0f}/{width:.0f} HU, N = {len(asked.images)}, tolerance {asked.tolerance:g} rescans"
     )
-    figure.text(0.012, 1 - 0.2 / sheet.height, f"{title}   ({facts})", fontsize=9, va="center")
+    heading = f"{printable(title)}   ({facts})"
+    figure.text(0.012, 1 - 0.2 / sheet.height, heading, fontsize=9, va="center", parse_math=False)
     with writing(path) as part:
         figure.savefig(part, format="png")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from ..base import decimal, json_text, writing
+from ..base import decimal, json_text, printable, writing
 
 _EXPLAINED = {
     "denoising": (
@@ -43,9 +43,9 @@ def write_report(tables: dict[str, list[dict[str, Any]]], folder: Path, **origin
 
 
 def _page(tables: dict[str, list[dict[str, Any]]], origin: dict[str, str]) -> str:
-    facts = " · ".join(f"{html.escape(k)}: {html.escape(v)}" for k, v in origin.items())
+    facts = " · ".join(f"{_shown(k)}: {_shown(v)}" for k, v in origin.items())
     sections = "".join(
-        f"<h2>{html.escape(name.capitalize())}</h2><p>{_EXPLAINED.get(name, '')}</p>{_table(rows)}"
+        f"<h2>{_shown(name.capitalize())}</h2><p>{_EXPLAINED.get(name, '')}</p>{_table(rows)}"
         for name, rows in tables.items()
         if rows  # a model set without flows has no layers to tell of
     )
@@ -57,7 +57,7 @@ def _page(tables: dict[str, list[dict[str, Any]]], origin: dict[str, str]) -> st
 
 
 def _table(rows: list[dict[str, Any]]) -> str:
-    head = "".join(f"<th>{html.escape(name.replace('_', ' '))}</th>" for name in rows[0])
+    head = "".join(f"<th>{_shown(name.replace('_', ' '))}</th>" for name in rows[0])
     body = "".join(
         "<tr>" + "".join(f"<td>{_cell(value)}</td>" for value in row.values()) + "</tr>" for row in rows
     )
@@ -67,4 +67,9 @@ def _table(rows: list[dict[str, Any]]) -> str:
 def _cell(value: object) -> str:
     if value is None:
         return "–"
-    return html.escape(decimal(value) if isinstance(value, float) else str(value))
+    return decimal(value) if isinstance(value, float) else _shown(value)
+
+
+def _shown(text: object) -> str:
+    """Text from files: never markup, and nothing that UTF-8 cannot hold."""
+    return html.escape(printable(text))

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from ..base import make_private, private, private_folder
 from .header_text import FORMAT
 
 _SCHEMA = (
@@ -39,7 +41,7 @@ class IndexRows:
         self._file, self._rows = file, None
         if file is not None:
             try:
-                file.parent.mkdir(parents=True, exist_ok=True)
+                private_folder(file.parent)
                 self._rows = _opened(file)
             except (OSError, sqlite3.Error) as error:
                 self._give_up(error)
@@ -119,6 +121,9 @@ class IndexRows:
 
 
 def _opened(file: Path) -> sqlite3.Connection:
+    """The file, which holds names of patients, for this user alone; SQLite's journals take its rights."""
+    with suppress(OSError), open(file, "ab", opener=private):
+        make_private(file)
     rows = sqlite3.connect(file, timeout=_BUSY_S)
     try:
         rows.execute("PRAGMA synchronous = OFF")  # a power failure may cost the index, which is made anew

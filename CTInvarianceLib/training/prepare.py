@@ -70,7 +70,7 @@ def prepare(config: Config, data: Data, out: Path, report: Reporter, store: Stor
 def _split_and_load(
     pairs: Sequence[SeriesPair], config: Config, out: Path, store: Store, report: Reporter, fabric: Fabric
 ) -> tuple[Split, list[PatientSlices], Sequence[SeriesPair]]:
-    """The split, all slices that are not kept for a test (of those nothing is converted), and the pairs that can be used.
+    """The split, slices of all that is not kept for a test (of that nothing is converted), and the pairs of use.
 
     Series that cannot be used are left out, aloud, and the split is made of the others.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base import VolumeError, writing
+from ..base import VolumeError, private, writing
 from .values import EMPTY_BELOW_HU, padded
 
 
@@ -20,12 +21,7 @@ def open_hu(path: str | Path) -> NDArray[Any]:
     Raises:
         VolumeError: no .npy file, or not float32 or int16 of three dimensions.
     """
-    try:
-        slices = np.load(path, mmap_mode="r", allow_pickle=False)
-    except OSError as error:
-        raise VolumeError(f"cannot read the volume ({error.strerror or error})", where=path) from error
-    except ValueError as error:
-        raise VolumeError("this is no .npy file, or half of one", where=path) from error
+    slices = _loaded(path, mapped=True)
     if slices.ndim != 3 or not slices.size or slices.dtype not in (np.dtype(np.int16), np.dtype(np.float32)):
         raise VolumeError(
             f"HU are int16 or float32 of shape (slices, rows, columns), not {slices.dtype} of {slices.shape}",
@@ -37,25 +33,47 @@ def open_hu(path: str | Path) -> NDArray[Any]:
 def open_foreign_hu(path: str | Path) -> NDArray[Any]:
     """The same of what another program has read, such as 3D Slicer: padding is `PADDING_HU`, as `read_volume` has it.
 
+    It lies in memory: where that program cuts the file meanwhile, a map would end this process with SIGBUS.
+
     Raises:
         VolumeError: see `open_hu`.
     """
-    slices = open_hu(path)
-    return padded(np.array(slices)) if slices.min() <= EMPTY_BELOW_HU else slices
+    open_hu(path)  # proves shape and size before memory is taken
+    slices = _loaded(path, mapped=False)
+    return padded(slices) if slices.min() <= EMPTY_BELOW_HU else slices
+
+
+def _loaded(path: str | Path, *, mapped: bool) -> NDArray[Any]:
+    """An array, read or mapped.
+
+    Raises:
+        VolumeError: no .npy file, half of one, or no file at all: to open a pipe would wait for its other end.
+    """
+    try:
+        if Path(path).exists() and not Path(path).is_file():
+            raise VolumeError("this is no file", where=path, hint="Give a .npy file.")
+        return np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
+    except OSError as error:
+        raise VolumeError(f"cannot read the volume ({error.strerror or error})", where=path) from error
+    except ValueError as error:
+        raise VolumeError("this is no .npy file, or half of one", where=path) from error
 
 
 @contextmanager
 def writing_npy(path: str | Path, *shape: int) -> Iterator[Callable[[NDArray[Any]], object]]:
     """A function that appends the next float32 values; the file appears when the block ends well.
 
-    Ordinary writes, no memory map: on a full disk a map ends the process with SIGBUS, a write is an error.
+    Ordinary writes, no memory map: on a full disk a map ends the process with SIGBUS, a write is an error. The file is
+    for this user alone, and its folder must be there: who made it has decided who may look into it.
 
     Raises:
-        OSError: the disk is full, or the place cannot be written to.
+        OSError: the disk is full, the folder is gone, or the place cannot be written to.
     """
     path = Path(path)
     try:
-        with writing(path) as part, part.open("wb") as file:
+        if not path.parent.is_dir():
+            raise FileNotFoundError(errno.ENOENT, "The folder is gone", str(path.parent))
+        with writing(path) as part, open(part, "wb", opener=private) as file:
             header = {"descr": "<f4", "fortran_order": False, "shape": shape}
             np.lib.format.write_array_header_1_0(file, header)
             yield lambda values: file.write(np.ascontiguousarray(values, "<f4").data)

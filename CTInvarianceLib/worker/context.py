@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..base import OnEvent, Reporter
+from ..base import ModelsError, OnEvent, Reporter
 from ..config import MANIFEST
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class ModelSets:
         """The model set in a folder.
 
         Raises:
-            ModelsError: see `Models.load`.
+            ModelsError: see `Models.load`; or a pipe or the like lies in it, which could not be read to an end.
         """
         from ..models import Models
 
@@ -39,11 +40,23 @@ class ModelSets:
         stamp, models = self._loaded.pop(folder, (None, None))
         found = _stamp(folder)
         if models is None or stamp != found:
+            _require_files(folder)
             models = Models.load(folder, device=self.device)
         self._loaded[folder] = (found, models)
         for oldest in list(self._loaded)[:-_KEPT]:
             del self._loaded[oldest]
         return models
+
+
+def _require_files(folder: Path) -> None:
+    """Of a model set only: whatever else is named may be a whole disk."""
+    if not os.path.lexists(folder / MANIFEST):
+        return
+    for path in (each for depth in ("*", "*/*") for each in folder.glob(depth)):
+        if not (path.is_file() or path.is_dir()):
+            raise ModelsError(
+                "this is neither a file nor a folder", where=path, hint="Remove it from the model set."
+            )
 
 
 def _stamp(folder: Path) -> tuple[int, int]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import signal
 import sys
 import threading
@@ -19,24 +18,18 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from .. import __version__
-from ..base import VERSION, Cancelled, CTInvarianceError, Event
+from ..base import VERSION, Cancelled, Event, is_scratch, remove_ours
 from .context import ModelSets, Work
 from .failures import failure
 from .json_lines import Lines
-from .queue import JobQueue, Request
-
-SCRATCH = "ctinvariance-"
-"""How the name of a scratch folder begins; no other folder is ever removed."""
+from .queue import JobQueue, Request, RequestError
 
 _GRACE_S, _TRAINING_GRACE_S, _QUIT_GRACE_S = (
     5.0,
     30.0,
     0.2,
 )  # to heed the request to stop; training saves then
-
-
-class RequestError(CTInvarianceError):
-    """A line that is no request."""
+_SILENT_S = 1.0  # for what is being written at the end
 
 
 def serve(*, scratch: str | None, device: str) -> NoReturn:
@@ -51,13 +44,15 @@ class Worker:
 
     Args:
         emit: writes events.
-        scratch: folder that is removed at the end.
+        scratch: folder that is removed at the end if it carries its name as our mark; see `base.mark_ours`.
         device: "auto" or a torch device.
     """
 
     def __init__(self, emit: Lines, *, scratch: str | None, device: str) -> None:
-        self._write, self._scratch, self._device = emit, scratch, device
+        self._write, self._device = emit, device
+        self._scratch = Path(scratch).absolute() if scratch else None
         self._queue = JobQueue()
+        self._telling = threading.Lock()
         self._code = 0
 
     def start(self) -> None:
@@ -75,7 +70,10 @@ class Worker:
             }
         )
         warnings.showwarning = self._show_warning
-        signal.signal(signal.SIGTERM, self._terminated)
+        if self._scratch and not is_scratch(self._scratch):
+            warnings.warn(f"{self._scratch} is no scratch folder of the panel's, so it stays", stacklevel=1)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._terminated)
         threading.Thread(target=self._read, daemon=True).start()
 
     def run(self) -> NoReturn:
@@ -86,23 +84,29 @@ class Worker:
         self._leave()
 
     def _do(self, request: Request, sets: ModelSets) -> None:
-        job = request["job"]
-
         def emit(event: Event) -> None:
-            self._write({**event, "job": job})
+            with self._telling:
+                if self._queue.running is request:  # nothing comes behind its end
+                    self._write({**event, "job": request["job"]})
 
+        end: Event
         try:
             from .requests import job_from  # imports numpy, which our first line need not wait for
 
             wanted = job_from(request)
             emit({"event": "started"})
-            emit({"event": "result", **wanted.run(Work(sets, emit, self._queue.should_stop))})
+            end = {"event": "result", **wanted.run(Work(sets, emit, self._queue.should_stop))}
         except Cancelled:
-            emit({"event": "cancelled"})
-        except (
-            Exception
-        ) as error:  # whatever it is: the panel must hear of it, and the next job may do better
-            emit({"event": "error", **failure(error)})
+            end = {"event": "cancelled"}
+        except (Exception, SystemExit) as error:  # whatever it is: the panel must hear of it
+            end = {"event": "error", **failure(error)}
+        with self._telling:
+            self._conclude(request, end)
+
+    def _conclude(self, request: Request, end: Event) -> None:
+        """The last event of a job, unless it has had one."""
+        if self._queue.finish(request):
+            self._write({**end, "job": request["job"]})
 
     def _read(self) -> None:
         for line in sys.stdin.buffer:
@@ -126,22 +130,30 @@ class Worker:
             self._write({"event": "error", "job": job, **failure(error)})
 
     def _end(self, grace: float | None = None) -> NoReturn:
-        """Stop the running job and let the main thread return; after a while, end without it."""
+        """Stop the running job and let the main thread return; after a while, longer for a training, end without it."""
         running = self._queue.running
         training = running is not None and running["command"] == "train"
-        self._queue.close()
-        time.sleep(grace or (_TRAINING_GRACE_S if training else _GRACE_S))
+        for request in self._queue.close():
+            self._write({"event": "cancelled", "job": request["job"]})
+        time.sleep(_TRAINING_GRACE_S if training else grace or _GRACE_S)
         self._leave()
 
     def _terminated(self, number: int, frame: object) -> None:
-        """SIGTERM; in a thread of its own, because this one may be holding the queue's lock."""
+        """SIGTERM, Ctrl-C; in a thread of its own, because this one may be holding the queue's lock."""
         self._code = 130
         threading.Thread(target=self._end, daemon=True).start()
 
     def _leave(self) -> NoReturn:
-        """Remove the scratch folder and end; torch and Python would take half a second to tidy up."""
-        if self._scratch and Path(self._scratch).name.startswith(SCRATCH):
-            shutil.rmtree(self._scratch, ignore_errors=True)
+        """Remove the scratch folder and end; torch and Python would take half a second to tidy up.
+
+        Nothing is told any more from here on; who reads nothing cannot keep us.
+        """
+        self._telling.acquire(timeout=_SILENT_S)
+        if (running := self._queue.running) is not None:
+            self._conclude(running, {"event": "cancelled"})
+        if self._scratch and is_scratch(self._scratch):
+            with contextlib.suppress(OSError):
+                remove_ours(self._scratch, self._scratch.name)
         os._exit(self._code)
 
     def _show_warning(self, message: Warning | str, *_: object, **__: object) -> None:

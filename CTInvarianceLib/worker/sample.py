@@ -30,7 +30,7 @@ class Sample(Question):
         region: top, left, height, width; empty: whole slices.
         full_dose: likewise .npy, the full-dose partner; "": none.
         affine: of the volume; with it, and without a partner, the noise is simulated; else it is read from the image.
-        out: folder for the arrays.
+        out: folder for the arrays; that it lies in is there.
     """
 
     models: str
@@ -101,7 +101,7 @@ class Sample(Question):
     def _write(self, slab: Sequence[Samples], out: Path) -> None:
         """samples.npy (n, S, h, w), and patch, denoised, target, embedded, mean and std (S, h, w)."""
         rows, columns = slab[0].patch.shape
-        out.mkdir(parents=True, exist_ok=True)
+        out.mkdir(mode=0o700, exist_ok=True)  # not the folder that it lies in: a scratch folder is private
         with writing_npy(out / "samples.npy", self.n, len(slab), rows, columns) as append:
             for i in range(self.n):
                 for samples in slab:

@@ -357,7 +357,7 @@ def test_cancel_gives_the_panel_back(panel):
     assert section.ui.sampleButton.isEnabled()
     assert not section.ui.progressArea.isVisible()
     assert widget.panel.results.current is None
-    assert not list(widget.logic.jobs.scratch.folder.iterdir())
+    assert not list(widget.logic.jobs.scratch.folder.glob("[!.]*"))
 
 
 def test_the_patch_is_dragged_and_kept_inside(panel):

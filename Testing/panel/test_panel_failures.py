@@ -49,6 +49,20 @@ def test_a_killed_worker_is_told_and_started_anew(panel):
     usable(bench, widget)
 
 
+def test_every_job_of_a_worker_that_dies_ends_and_the_signal_is_named(panel):
+    bench, widget = panel
+    _, running = busy(bench, widget)
+    waiting = widget.logic.device(wait=False)
+    bench.wait(lambda: widget.logic.jobs._running[waiting.id]._sent, what="the request to be sent")
+    os.kill(widget.logic.jobs.process.pid, signal.SIGBUS)
+    for job in (running, waiting):
+        finish(bench, job)
+        assert job.state == "failed"
+        assert "was killed or crashed (SIGBUS)" in str(job.error)
+    assert not widget.logic.jobs.unfinished
+    usable(bench, widget)
+
+
 def test_closing_the_scene_stops_the_work(panel):
     bench, widget = panel
     section, job = busy(bench, widget)

@@ -13,6 +13,8 @@ from slicer.i18n import tr as _
 
 from CTInvarianceLib.base import Cancelled, CTInvarianceError
 
+from ..words import plainTip
+
 WAITING, RUNNING, DONE, FAILED, CANCELLED = "waiting", "running", "done", "failed", "cancelled"
 
 _ids = itertools.count(1)
@@ -94,7 +96,11 @@ class Job:
 def _wait(job: Job) -> None:
     loop = qt.QEventLoop()
     dialog = slicer.util.createProgressDialog(
-        parent=slicer.util.mainWindow(), value=0, maximum=100, labelText=job.title, windowTitle=job.title
+        parent=slicer.util.mainWindow(),
+        value=0,
+        maximum=100,
+        labelText=plainTip(job.title),
+        windowTitle=job.title,
     )
 
     def show(job: Job) -> None:
@@ -103,7 +109,7 @@ def _wait(job: Job) -> None:
         elif dialog.wasCanceled:
             job.cancel()
         else:
-            dialog.setLabelText(f"{job.title}: {job.stage}{timeLeft(job.eta_s)}")
+            dialog.setLabelText(plainTip(f"{job.title}: {job.stage}{timeLeft(job.eta_s)}"))
             dialog.setValue(min(99, round(100 * job.progress)))
 
     dialog.canceled.connect(job.cancel)

@@ -131,7 +131,11 @@ class WorkerProcess:
         self.heard()
         self._process = None
         crashed = process.exitStatus() == qt.QProcess.CrashExit
-        how = _("was killed or crashed") if crashed else _("ended with code {}").format(process.exitCode())
+        how = (
+            _("was killed or crashed{}").format(_signal(process.exitCode()))
+            if crashed
+            else _("ended with code {}").format(process.exitCode())
+        )
         self._onDeath(" ".join([_("The worker process {}.").format(how), *self._lastWords]))
 
     def _failed(self, process: Any, error: Any) -> None:
@@ -168,6 +172,14 @@ def killTree(process: Any) -> None:
     elif pid:
         qt.QProcess.execute("taskkill", ["/T", "/F", "/PID", str(pid)])
     process.kill()
+
+
+def _signal(number: int) -> str:
+    """The signal that ended a process, in brackets; what Windows has instead says nothing to people."""
+    try:
+        return f" ({signal.Signals(number).name})" if os.name == "posix" else ""
+    except ValueError:
+        return ""
 
 
 def interpreter() -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
 import tempfile
 import time
@@ -10,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-PREFIX = "ctinvariance-"
+from CTInvarianceLib.base import MARK, SCRATCH, is_scratch, mark_ours, remove_ours
+
 _STALE_S = 2 * 24 * 3600
 _CHUNK_BYTES = 4_000_000
 
@@ -30,10 +33,12 @@ class Scratch:
         Raises:
             OSError: the temporary folder cannot be written to.
         """
-        if self._folder is None or not self._folder.is_dir():
+        if self._folder is None or not is_scratch(self._folder):
             self._parent.mkdir(parents=True, exist_ok=True)
             _sweep(self._parent)
-            self._folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=self._parent))
+            self._folder = Path(tempfile.mkdtemp(prefix=SCRATCH, dir=self._parent))
+            mark_ours(self._folder, self._folder.name)
+        os.utime(self._folder / MARK)  # still in use, for other panels that sweep
         return self._folder
 
     def new(self, suffix: str = "") -> Path:
@@ -51,7 +56,7 @@ class Scratch:
         """
         path, dtype = self.new(".npy"), np.dtype("<i2" if hu.dtype == np.int16 else "<f4")
         step = max(1, _CHUNK_BYTES // max(1, hu[:1].nbytes))
-        with path.open("wb") as file:
+        with open(path, "wb", opener=_private) as file:
             header = {"descr": dtype.str, "shape": hu.shape, "fortran_order": False}
             np.lib.format.write_array_header_2_0(file, header)
             for first in range(0, len(hu), step):
@@ -72,15 +77,18 @@ class Scratch:
     def remove(self) -> None:
         """Remove the folder and all in it; a new one is made when needed."""
         if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            with contextlib.suppress(OSError):  # the worker may remove it too
+                remove_ours(self._folder, self._folder.name)
             self._folder = None
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _sweep(parent: Path) -> None:
     """Remove what is left of panels and workers that were both killed, days ago."""
-    for path in parent.glob(f"{PREFIX}*"):
-        try:
-            if path.is_dir() and time.time() - path.stat().st_mtime > _STALE_S:
-                shutil.rmtree(path, ignore_errors=True)
-        except OSError:  # somebody else's, or gone in this moment
-            continue
+    for path in parent.glob(f"{SCRATCH}*"):
+        with contextlib.suppress(OSError):  # gone in this moment
+            if is_scratch(path) and time.time() - (path / MARK).stat().st_mtime > _STALE_S:
+                remove_ours(path, path.name)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from html import escape
 from typing import Any
 
 import qt
@@ -358,10 +357,10 @@ class ExploreSection(Section):
         facts = factsOf(result.browser)
         verdict, figures = words.verdictOf(facts), words.figures(facts)
         lines = [
-            _plain(verdict.sentence),
-            f"<b>{_('Caution:')}</b> {_plain(verdict.warning)}" if verdict.warning else "",
-            _plain(verdict.advice),
-            f"<small>{_plain(figures)}</small>",
+            words.plain(verdict.sentence),
+            f"<b>{_('Caution:')}</b> {words.plain(verdict.warning)}" if verdict.warning else "",
+            words.plain(verdict.advice),
+            f"<small>{words.plain(figures)}</small>",
         ]
         label.setText("<br>".join(line for line in lines if line))
         label.setStyleSheet(_STYLES[verdict.grade] + "padding: 6px; border-radius: 3px;")
@@ -387,11 +386,6 @@ class ExploreSection(Section):
         index = box.findData(data)
         if index >= 0 and index != box.currentIndex:
             box.setCurrentIndex(index)
-
-
-def _plain(text: str) -> str:
-    """Text for a label that is rich in places."""
-    return escape(text, quote=False)
 
 
 def _data(box: Any) -> Any:

@@ -8,6 +8,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from ..setup import install
+from ..words import plain
 from .section import Section
 
 
@@ -42,7 +43,8 @@ class SetupSection(Section):
         """Show what is installed and what is missing."""
         self.requirements = install.check()
         rows = [
-            f"<li>{'✓' if each.ok else '✗'} <b>{each.name}</b> {each.found or _('missing')} – {each.why}</li>"
+            f"<li>{'✓' if each.ok else '✗'} <b>{plain(each.name)}</b> "
+            f"{plain(each.found or _('missing'))} – {plain(each.why)}</li>"
             for each in self.requirements
         ]
         head = _("Everything is installed.") if self.complete else _("The networks need more packages:")

@@ -8,6 +8,7 @@ import qt
 from slicer.i18n import tr as _
 
 from ..dicom import SeriesRow
+from ..words import plainTip
 
 NAME, DOSE, SLICES, SPLIT = range(4)
 """Columns."""
@@ -24,7 +25,7 @@ def keyOf(item: Any) -> str:
 def newItem(texts: list[str], tip: str) -> Any:
     """An item with a text for every column."""
     item = qt.QTreeWidgetItem(texts)
-    item.setToolTip(NAME, tip)
+    item.setToolTip(NAME, plainTip(tip))
     return item
 
 

@@ -1,5 +1,6 @@
-"""What the numbers of a draw mean, in sentences that need no statistics."""
+"""What the numbers of a draw mean, in sentences that need no statistics; and how text is shown as it is."""
 
+from .markup import plain, plainTip
 from .numbers import PROPOSED, figures, figuresOf, numberOf
 from .verdict import BAD, DOUBTFUL, GOOD, OPEN, Verdict, verdictOf
 
@@ -13,5 +14,7 @@ __all__ = [
     "figures",
     "figuresOf",
     "numberOf",
+    "plain",
+    "plainTip",
     "verdictOf",
 ]

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import queue
 import signal
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -17,95 +15,17 @@ import pytest
 import tiny
 import torch
 from closeness import assert_same
+from worker_panel import HANGS_S, OUTCOMES, WORKER, Panel
 
 import CTInvarianceLib as cti
-from CTInvarianceLib.base import VolumeError
+from CTInvarianceLib.base import VolumeError, mark_ours
 from CTInvarianceLib.config import Question
 from CTInvarianceLib.volumes import Region
 from CTInvarianceLib.worker.context import ModelSets
 from CTInvarianceLib.worker.failures import failure
 from CTInvarianceLib.worker.json_lines import plain
 
-OUTCOMES = ("result", "error", "cancelled")
-WORKER = ("-m", "CTInvarianceLib", "worker")
-HANGS_S = 300  # what takes longer than that will never come, on however busy a machine
 posix = pytest.mark.skipif(os.name != "posix", reason="signals and process groups")
-
-
-class Panel:
-    """The other side of a worker."""
-
-    def __init__(self, *arguments):
-        environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
-        self.process = subprocess.Popen(
-            [sys.executable, *map(str, arguments)], env=environment,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        )  # fmt: skip
-        self.events, self.errors, self.count = queue.Queue(), [], 0
-        self._readers = [
-            threading.Thread(target=target)
-            for target in (self._read, lambda: self.errors.extend(self.process.stderr))
-        ]
-        for reader in self._readers:
-            reader.start()
-        self.hello = self.hear()
-
-    def _read(self):
-        for line in self.process.stdout:
-            self.events.put(json.loads(line))
-
-    def hear(self):
-        return self.events.get(timeout=HANGS_S)
-
-    def send(self, **request):
-        """Send a request; its job."""
-        self.count += 1
-        request = {"job": f"j{self.count}", **request}
-        self.write(json.dumps(request).encode())
-        return request["job"]
-
-    def write(self, line):
-        self.process.stdin.write(line + b"\n")
-        self.process.stdin.flush()
-
-    def until(self, *kinds, job):
-        """Events up to the first of those kinds, all of one job."""
-        events = []
-        while not events or events[-1]["event"] not in kinds:
-            events.append(self.hear())
-            assert events[-1]["job"] == job, events[-1]
-        return events
-
-    def ask(self, **request):
-        """Events of one job from "started" to the outcome."""
-        events = self.until(*OUTCOMES, job=self.send(**request))
-        assert [e["event"] for e in events].count("started") == 1
-        return events
-
-    def result(self, **request):
-        *_, outcome = self.ask(**request)
-        assert outcome["event"] == "result", outcome
-        return outcome
-
-    def error(self, **request):
-        outcome = self.until(*OUTCOMES, job=self.send(**request))[-1]
-        assert outcome["event"] == "error", outcome
-        return outcome
-
-    def close(self):
-        """Die, as far as the worker can see; its exit code."""
-        self.process.stdin.close()
-        code = self.process.wait(timeout=HANGS_S)
-        for reader in self._readers:
-            reader.join()
-        return code
-
-    def clean(self):
-        """Leave nothing behind."""
-        self.process.kill()
-        self.close()
-        self.process.stdout.close()
-        self.process.stderr.close()
 
 
 @pytest.fixture(scope="module")
@@ -507,7 +427,7 @@ def gone(pid):
 @pytest.mark.parametrize("busy", [False, True])
 def test_it_ends_with_its_input_and_takes_the_scratch_folder_along(start, tmp_path, long, busy):
     scratch = tmp_path / "ctinvariance-x"
-    scratch.mkdir()
+    mark_ours(scratch, scratch.name)
     (scratch / "00001.npy").write_bytes(b"1")
     panel = start(*WORKER, "--scratch", scratch)
     if busy:
@@ -516,16 +436,29 @@ def test_it_ends_with_its_input_and_takes_the_scratch_folder_along(start, tmp_pa
     assert not scratch.exists()
 
 
-def test_no_other_folder_is_ever_removed(start, tmp_path):
-    (tmp_path / "thesis").mkdir()
-    assert start(*WORKER, "--scratch", tmp_path / "thesis").close() == 0
-    assert (tmp_path / "thesis").is_dir()
+@pytest.mark.parametrize("name", ["thesis", "ctinvariance-thesis", "ctinvariance-copy", "ctinvariance-link"])
+def test_no_other_folder_is_ever_removed(start, tmp_path, name):
+    scratch, letter = tmp_path / name, tmp_path / name / "letter.txt"
+    if name.endswith("link"):
+        mark_ours(tmp_path / "there", name)
+        scratch.symlink_to(tmp_path / "there", target_is_directory=True)
+    elif name.endswith("copy"):
+        mark_ours(scratch, "ctinvariance-original")
+    else:
+        scratch.mkdir()
+    letter.write_text("dear")
+    panel = start(*WORKER, "--scratch", scratch)
+    warning = panel.hear()
+    assert (warning["event"], warning["job"]) == ("log", "worker")
+    assert f"{name} is no scratch folder" in warning["message"]
+    assert panel.close() == 0
+    assert letter.read_text() == "dear"
 
 
 @posix
 def test_a_killed_parent_takes_it_along(tmp_path):
     scratch = tmp_path / "ctinvariance-y"
-    scratch.mkdir()
+    mark_ours(scratch, scratch.name)
     code = (
         "import subprocess, sys, time; p = subprocess.Popen([sys.executable, *sys.argv[1:]], stdin=subprocess.PIPE,"
         "stdout=subprocess.PIPE); print(p.stdout.readline().decode(), flush=True); time.sleep(1000)"
@@ -541,7 +474,7 @@ def test_a_killed_parent_takes_it_along(tmp_path):
 @posix
 def test_it_leads_a_group_of_its_own_and_ends_when_terminated(start, tmp_path, long):
     scratch = tmp_path / "ctinvariance-z"
-    scratch.mkdir()
+    mark_ours(scratch, scratch.name)
     panel = start(*WORKER, "--scratch", scratch)
     assert os.getpgid(panel.process.pid) == panel.process.pid
     job = panel.send(**long)
