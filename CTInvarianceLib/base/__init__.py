@@ -1,6 +1,14 @@
 """What everything may use: errors, events, files that appear whole; nothing but the standard library."""
 
-from .atomic import require_folder, require_place, whole_file, writing
+from .atomic import (
+    naming,
+    require_folder,
+    require_place,
+    require_replaceable,
+    whole_file,
+    writing,
+    writing_folder,
+)
 from .cache_folders import index_file, store_folder
 from .errors import (
     ConfigError,
@@ -17,6 +25,7 @@ from .errors import (
 )
 from .events import VERSION, Cancelled, Event, OnEvent, Progress, Reporter, part, unheard
 from .paths import PathLike, as_paths, files_under
+from .wording import in_words
 
 __all__ = [
     "VERSION",
@@ -39,12 +48,16 @@ __all__ = [
     "WeightsError",
     "as_paths",
     "files_under",
+    "in_words",
     "index_file",
+    "naming",
     "part",
     "require_folder",
     "require_place",
+    "require_replaceable",
     "store_folder",
     "unheard",
     "whole_file",
     "writing",
+    "writing_folder",
 ]

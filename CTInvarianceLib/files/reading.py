@@ -99,6 +99,19 @@ def volume_grid(path: Path) -> tuple[tuple[int, int, int], tuple[float, float, f
     return (slices, rows, columns), (i, j, k)
 
 
+def volume_files(path: PathLike) -> list[Path]:
+    """The files that `read_volume` reads: those of a folder; of a volume file also the ones that its header names.
+
+    Raises:
+        VolumeError: a volume file whose header cannot be read.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return files_under(path)
+    parts = _stored(path).parts if volume_suffix(path) and path.is_file() else ()
+    return [path, *(part for part, _ in parts if part != path)]
+
+
 def _stored(path: Path) -> StoredImage:
     """The header of a volume file."""
     suffix = volume_suffix(path) or ""

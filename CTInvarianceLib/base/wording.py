@@ -1,0 +1,42 @@
+"""Any error in words for people: what is wrong and where, and what to do about it."""
+
+from __future__ import annotations
+
+import errno
+
+from .errors import CTInvarianceError
+
+_NO_MEMORY = ("OutOfMemoryError", "can't allocate memory", "not enough memory", "out of memory")
+_FAULT = "This looks like a fault of the program; its log says more."
+
+
+def in_words(error: BaseException, *, fault: str = _FAULT) -> tuple[str, str]:
+    """What is wrong, with its place, and a hint.
+
+    Args:
+        error: ours, or any other one.
+        fault: the hint where nobody but the program can be blamed.
+    """
+    text = str(error)
+    if isinstance(error, CTInvarianceError):
+        return (error.what if error.where is None else f"{error.what}: {error.where}"), error.hint
+    if _disk_is_full(error):
+        where = getattr(error, "filename", None) or text
+        return f"the disk is full: {where}", "Free space on it, or choose another folder."
+    if isinstance(error, OSError) and error.errno == errno.EFBIG:
+        return f"the disk takes no file as large: {error.filename or text}", "Choose another disk."
+    if isinstance(error, MemoryError) or any(each in f"{type(error).__name__} {text}" for each in _NO_MEMORY):
+        return "memory is full", "Ask for fewer samples (N), fewer slices, or a smaller region."
+    if isinstance(error, ModuleNotFoundError):
+        package = (error.name or text).partition(".")[0]
+        return f"the Python package {package} is not installed", f"Install it: pip install {package}"
+    if isinstance(error, OSError) and error.strerror:
+        where = f": {error.filename}" if error.filename else ""
+        return f"{error.strerror}{where}", "Check that the file is there and may be used."
+    return f"{type(error).__name__}: {text}", fault
+
+
+def _disk_is_full(error: BaseException) -> bool:
+    """Whether space, or the user's share of it, is used up; safetensors says so in words only."""
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return full or "No space left" in str(error)
