@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..base import ConfigError, ModelsError, require_folder
+from ..base import ConfigError, ModelsError
 from ..config import (
     Config,
     configuration,
@@ -72,9 +72,9 @@ def evaluate(options: Namespace) -> None:
     """Measure a model set on patients it has not seen."""
     from ..models import Models
     from ..report import evaluate as measure
-    from ..report import write_report
+    from ..report import require_report_place, write_report
 
-    require_folder(Path(options.out))
+    require_report_place(Path(options.out), overwrite=options.overwrite)
     models = Models.load(options.models)
     with progress_shown("evaluating") as progress:
         tables = measure(models, options.data, store=options.store, progress=progress)

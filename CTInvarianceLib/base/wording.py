@@ -20,11 +20,9 @@ def in_words(error: BaseException, *, fault: str = _FAULT) -> tuple[str, str]:
     text = str(error)
     if isinstance(error, CTInvarianceError):
         return (error.what if error.where is None else f"{error.what}: {error.where}"), error.hint
-    if _disk_is_full(error):
+    if full := _full(error):
         where = getattr(error, "filename", None) or text
-        return f"the disk is full: {where}", "Free space on it, or choose another folder."
-    if isinstance(error, OSError) and error.errno == errno.EFBIG:
-        return f"the disk takes no file as large: {error.filename or text}", "Choose another disk."
+        return f"{full}: {where}", "Free space on it, or choose another folder."
     if isinstance(error, MemoryError) or any(each in f"{type(error).__name__} {text}" for each in _NO_MEMORY):
         return "memory is full", "Ask for fewer samples (N), fewer slices, or a smaller region."
     if isinstance(error, ModuleNotFoundError):
@@ -36,7 +34,11 @@ def in_words(error: BaseException, *, fault: str = _FAULT) -> tuple[str, str]:
     return f"{type(error).__name__}: {text}", fault
 
 
-def _disk_is_full(error: BaseException) -> bool:
-    """Whether space, or the user's share of it, is used up; safetensors says so in words only."""
-    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-    return full or "No space left" in str(error)
+def _full(error: BaseException) -> str:
+    """What is used up where space, or the user's share of it, is; safetensors says so in words only."""
+    number = error.errno if isinstance(error, OSError) else None
+    if number == errno.EFBIG:
+        return "the disk, or a limit of this account, allows no file as large"
+    return (
+        "the disk is full" if number in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error) else ""
+    )

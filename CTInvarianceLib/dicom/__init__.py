@@ -6,7 +6,7 @@ from .geometry import ALIKE, slice_plane
 from .header import CT_IMAGE_STORAGE, DICOM_SUFFIXES, MULTI_FRAME_CT, DicomHeader, read_header
 from .reading import read_dicom, read_slices
 from .slice_order import order_slices
-from .writing import write_dicom_series
+from .writing import slice_names, write_dicom_series
 
 __all__ = [
     "ALIKE",
@@ -21,6 +21,7 @@ __all__ = [
     "read_dicom",
     "read_header",
     "read_slices",
+    "slice_names",
     "slice_plane",
     "write_dicom_series",
 ]

@@ -1,7 +1,7 @@
 """Volumes to disk: NRRD, NIfTI and MHA.
 
-The writers are ours: those of ITK say on standard error that a disk is full, and leave a truncated file without raising;
-and they write the numbers of a NRRD header as the locale has them, with a decimal comma too.
+The writers are ours: those of ITK say on standard error that a disk is full, and leave a truncated file without
+raising; and they write the numbers of a NRRD header as the locale has them, with a decimal comma too.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ def require_writable(
         overwrite: whether a file of that name may be replaced.
 
     Raises:
-        VolumeError: another suffix, a sheared or far too large volume as NIfTI, a file that is there already and may not
-            be replaced or is one of the inputs, or a place that cannot be written to.
+        VolumeError: another suffix, a sheared or far too large volume as NIfTI, a file that is there already and may
+            not be replaced or is one of the inputs, or a place that cannot be written to.
     """
     path = Path(path)
     suffix = writable_suffix(path)
@@ -152,9 +152,7 @@ class _Slices:
     def require_all(self) -> None:
         """Raise where slices are missing."""
         if self._count < self._shape[0]:
-            raise VolumeError(
-                f"only {self._count} of {self._shape[0]} slices were written", where=self._path
-            )
+            raise VolumeError(f"only {self._count} of {self._shape[0]} slices were written", where=self._path)
 
 
 @contextmanager

@@ -7,8 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .. import __version__
-from ..base import ConfigError, PathLike, Progress, part, unheard
-from ..dicom import SeriesHeader, dicom_uid, write_dicom_series
+from ..base import (
+    ConfigError,
+    PathLike,
+    Progress,
+    part,
+    require_place,
+    require_replaceable,
+    unheard,
+    writing_folder,
+)
+from ..dicom import SeriesHeader, dicom_uid, slice_names, write_dicom_series
 from ..files import write_volume
 from .pairs import phantom_pair
 from .slices import KINDS
@@ -36,6 +45,7 @@ def write_phantoms(
     dose: float = 0.25,
     seed: int = 0,
     kinds: Sequence[str] = KINDS,
+    overwrite: bool = True,
     progress: Progress = unheard,
 ) -> list[Path]:
     """Write patients, kinds in turn, as pairs of DICOM series, HU rounded to whole numbers, and their truth::
@@ -45,7 +55,8 @@ def write_phantoms(
         truth/P001-chest.nrrd
 
     `phantom_source` is the part to train on; the truth lies beside it, so that nothing trains on that. Arguments
-    make the files: the same ones give the same UIDs and bytes, others give other UIDs.
+    make the files: the same ones give the same UIDs and bytes, others give other UIDs. The study of a patient appears
+    whole or not at all, after its truth.
 
     Args:
         folder: made where it does not exist.
@@ -56,6 +67,7 @@ def write_phantoms(
         dose: of the low dose.
         seed: of the first patient.
         kinds: taken in turn.
+        overwrite: whether the same phantoms, where they lie there already, may be replaced.
         progress: is told the fraction done, 0 to 1.
 
     Returns:
@@ -63,7 +75,7 @@ def write_phantoms(
 
     Raises:
         ConfigError: no patients, other phantoms of the same names in the folder, and as `phantom_pair`.
-        VolumeError: a place that cannot be written to.
+        VolumeError: a place that cannot be written to, phantoms that may not be replaced, or other files among them.
     """
     folder = Path(folder)
     _require_sensible(patients, kinds)
@@ -71,7 +83,7 @@ def write_phantoms(
     made_of = (__version__, slices, size, pixel_mm, dose)
     people = [_Patient(n, kinds[n % len(kinds)], seed + n, made_of) for n in range(patients)]
     for person in people:
-        person.require_free(folder)
+        person.require_free(folder, slices, overwrite=overwrite)
     written: list[Path] = []
     for person in people:
         pair = phantom_pair(
@@ -83,13 +95,14 @@ def write_phantoms(
             dose=dose,
             progress=part(progress, person.number / patients, (person.number + 1) / patients),
         )
-        for level, volume in {"low": pair.low_dose, "full": pair.full_dose}.items():
-            written += write_dicom_series(
-                volume, person.series_folder(folder, level), person.header(level, dose)
-            )
-        truth = folder / "truth" / f"{person.name}.nrrd"
-        write_volume(pair.truth, truth)
-        written.append(truth)
+        truth, study = person.truth_file(folder), person.study_folder(folder)
+        write_volume(pair.truth, truth, overwrite=overwrite)
+        files: list[Path] = []
+        with writing_folder(study) as unfinished:
+            for level, volume in {"low": pair.low_dose, "full": pair.full_dose}.items():
+                series = unfinished / person.series_name(level)
+                files += write_dicom_series(volume, series, person.header(level, dose))
+        written += [*(study / file.relative_to(unfinished) for file in files), truth]
     return written
 
 
@@ -127,10 +140,12 @@ class _Patient:
         day = f"{_DATE[4:6]}-{_DATE[6:]}-{_DATE[:4]}"
         return phantom_source(folder) / COLLECTION / self.name / f"{day}-NA-NA-{self.uid('study')[-5:]}"
 
-    def series_folder(self, folder: Path, level: str) -> Path:
+    def series_name(self, level: str) -> str:
         number, description = _SERIES[level]
-        name = f"{number}.000000-{description}-{self.uid('series', level)[-5:]}"
-        return self.study_folder(folder) / name
+        return f"{number}.000000-{description}-{self.uid('series', level)[-5:]}"
+
+    def truth_file(self, folder: Path) -> Path:
+        return folder / "truth" / f"{self.name}.nrrd"
 
     def header(self, level: str, dose: float) -> SeriesHeader:
         number, description = _SERIES[level]
@@ -153,8 +168,11 @@ class _Patient:
             phantom=True,
         )
 
-    def require_free(self, folder: Path) -> None:
+    def require_free(self, folder: Path, slices: int, *, overwrite: bool) -> None:
         """Two studies of one patient would be two candidates for each dose, and pair up with nobody."""
+        require_place(self.truth_file(folder), overwrite=overwrite)
+        files = (f"{self.series_name(level)}/{name}" for level in _SERIES for name in slice_names(slices))
+        require_replaceable(self.study_folder(folder), frozenset(files), overwrite=overwrite)
         mine = self.study_folder(folder)
         others = [each for each in mine.parent.glob("*") if each != mine and not each.name.startswith(".")]
         if others:
