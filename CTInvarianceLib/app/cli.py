@@ -8,7 +8,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
 
 from .. import __version__
@@ -46,7 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         what, hint = in_words(error, fault=_FAULT)
         line = f"{what}. {hint}" if hint else what
-        print(f"error: {' '.join(line.split())}", file=sys.stderr)
+        with suppress(OSError):  # standard error may be a file on the disk that is full
+            print(f"error: {' '.join(line.split())}", file=sys.stderr)
         return BAD_INPUT
     return 0
 

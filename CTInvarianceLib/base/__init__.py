@@ -1,7 +1,6 @@
 """What everything may use: errors, events, files that appear whole; nothing but the standard library."""
 
 from .atomic import (
-    naming,
     require_folder,
     require_place,
     require_replaceable,
@@ -50,7 +49,6 @@ __all__ = [
     "files_under",
     "in_words",
     "index_file",
-    "naming",
     "part",
     "require_folder",
     "require_place",

@@ -34,30 +34,13 @@ def writing(path: Path) -> Iterator[Path]:
 def writing_folder(folder: Path) -> Iterator[Path]:
     """The same of a folder: an empty one that takes the name, with all that it then holds, when the block ends well.
 
-    A folder of that name is replaced as a whole, see `require_replaceable`. Errors name the files by where they were to
-    be.
+    A folder of that name is replaced as a whole, see `require_replaceable`.
     """
     folder = folder.resolve()
     with _unfinished(folder) as part:
         part.mkdir()
-        try:
-            yield part
-        except (CTInvarianceError, OSError) as error:
-            field = "where" if isinstance(error, CTInvarianceError) else "filename"
-            if named := getattr(error, field):
-                setattr(error, field, str(named).replace(str(part), str(folder)))
-            raise
+        yield part
         _replace_folder(part, folder)
-
-
-@contextmanager
-def naming(path: Path) -> Iterator[None]:
-    """An OSError of the block that names no file, as of a disk that is full, names this one."""
-    try:
-        yield
-    except OSError as error:
-        error.filename = error.filename or str(path)
-        raise
 
 
 @contextmanager
@@ -79,12 +62,18 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def _unfinished(path: Path, ending: str = "") -> Iterator[Path]:
-    """A hidden name beside `path`; nothing of that name is left behind."""
+    """A hidden name beside `path`, of which nothing is left behind; errors tell of `path` instead."""
     path.parent.mkdir(parents=True, exist_ok=True)
     _sweep(path.parent)
     part = path.with_name(f".ctinvariance-{uuid.uuid4().hex}{ending}")
     try:
         yield part
+    except OSError as error:
+        error.filename = str(error.filename or path).replace(str(part), str(path))  # a full disk has no name
+        raise
+    except CTInvarianceError as error:
+        error.where = error.where and str(error.where).replace(str(part), str(path))
+        raise
     finally:
         _remove(part)
 

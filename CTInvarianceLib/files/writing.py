@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base import PathLike, VolumeError, naming, require_place, writing
+from ..base import PathLike, VolumeError, require_place, writing
 from ..volumes import CTVolume
 from .metaimage_header import metaimage_header
 from .nifti_header import nifti_header
@@ -121,7 +121,7 @@ def writing_volume(
     """
     path, kind = Path(path), np.dtype(kind)
     require_writable(path, geometry, inputs=[geometry.source] if geometry.source else [], overwrite=overwrite)
-    with naming(path), writing(path) as part:
+    with writing(path) as part:
         with part.open("wb") as file, _FORMATS[writable_suffix(path)](file, geometry, kind) as write:
             slices = _Slices(write, geometry, kind, path)
             yield slices.append
