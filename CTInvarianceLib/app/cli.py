@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import signal
 import sys
@@ -17,6 +18,7 @@ from ..config import DOMAINS, PRESETS, Question
 
 BAD_INPUT, CANCELLED = 2, 130
 TRACEBACK = "CTINVARIANCE_TRACEBACK"
+_LONGEST_SEED = 18  # digits of what 64 bits hold
 _FAULT = f"This looks like a fault of the program; with {TRACEBACK}=1 in the environment it says more."
 _PACKAGE = __name__.partition(".")[0]
 
@@ -33,6 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Threads that spin long while they wait slow torch down tenfold as soon as another program wants a core.
     os.environ.setdefault("GOMP_SPINCOUNT", "30000")
     options = _parser().parse_args(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be text
     try:
         with _terminated_as_interrupted():
             return _run(options)
@@ -87,7 +91,18 @@ def _path(text: str) -> str:
     """An argument that names a file or folder."""
     if not text.strip():  # what a shell makes of a variable that is not set
         raise argparse.ArgumentTypeError("it is empty; the current folder is called .")
+    if "\0" in text:
+        raise argparse.ArgumentTypeError("no path has the character 0")
     return text
+
+
+def _seed(text: str) -> int:
+    """An argument that begins a sequence of random numbers."""
+    if not (text.isascii() and text.isdigit() and len(text) <= _LONGEST_SEED):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no whole number from 0 with up to {_LONGEST_SEED} digits"
+        )
+    return int(text)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -100,14 +115,14 @@ def _parser() -> argparse.ArgumentParser:
         "source", type=_path, nargs="+", help="folders of DICOM or volume files, Slicer's DICOM database"
     )
     pairs.add_argument("--json", action="store_true", help="for machines")
-    pairs.add_argument("--seed", type=int, default=0, help="of the split that is shown (0)")
+    pairs.add_argument("--seed", type=_seed, default=0, help="of the split that is shown (0)")
 
     _add_store(sub)
 
     simulate = sub.add_parser("simulate", help="low dose from full dose")
     simulate.add_argument("volume", type=_path)
     simulate.add_argument("--dose", type=float, default=0.25, help="fraction of the original dose (0.25)")
-    simulate.add_argument("--seed", type=int, default=0)
+    simulate.add_argument("--seed", type=_seed, default=0)
     simulate.add_argument("--out", type=_path, required=True, help="file to write: .nrrd .nii.gz .mha")
     _add_overwrite(simulate)
 
@@ -164,7 +179,9 @@ def _add_store(sub: Any) -> None:
     store.add_argument("what", type=_path, nargs="*", help="build: a source, as for pairs; delete: patients")
     store.add_argument("--all", action="store_true", help="delete everything")
     store.add_argument("--dose", type=float, default=0.25, help="build: of simulated low dose (0.25)")
-    store.add_argument("--seed", type=int, default=0, help="build: of its noise, as of the training run (0)")
+    store.add_argument(
+        "--seed", type=_seed, default=0, help="build: of its noise, as of the training run (0)"
+    )
     _add_store_folder(store)
 
 
@@ -189,7 +206,7 @@ def _add_phantom(sub: Any) -> None:
         "--kind", nargs="+", metavar="KIND", help="chest, abdomen, head; several in turn (all three)"
     )
     phantom.add_argument(
-        "--seed", type=int, default=0, help="of the first patient, the next has one more (0)"
+        "--seed", type=_seed, default=0, help="of the first patient, the next has one more (0)"
     )
     phantom.add_argument("--out", type=_path, required=True, help="folder to write")
     _add_overwrite(phantom)
@@ -220,7 +237,7 @@ def _add_sample(sub: Any) -> None:
         "--tile", type=int, metavar="PIXELS", help="work in tiles, where memory is short; same result"
     )
     sample.add_argument("-n", type=int, default=Question.n, help=f"number of samples ({Question.n})")
-    sample.add_argument("--seed", type=int, default=Question.seed)
+    sample.add_argument("--seed", type=_seed, default=Question.seed)
     sample.add_argument(
         "--tolerance",
         type=float,

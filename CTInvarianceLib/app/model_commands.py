@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import signal
+import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..base import ConfigError, ModelsError
+from ..base import ConfigError, ModelsError, in_words
 from ..config import (
+    MANIFEST,
     Config,
     configuration,
     delete_models,
-    list_models,
     preset,
     read_config,
     read_manifest,
@@ -88,15 +89,25 @@ def models(options: Namespace) -> None:
     """List, show or delete model sets."""
     folder = Path(options.folder)
     if options.action == "list":
-        found = list_models(folder)
-        if not found:
-            raise ModelsError("there are no model sets in this folder", where=folder)
-        show_table(f"model sets in {folder}", found)
+        _list(folder)
     elif options.action == "show":
         print(json.dumps({**summary(folder), **read_manifest(folder)}, indent=1))
     else:
         delete_models(folder)
         print(f"deleted {folder}")
+
+
+def _list(folder: Path) -> None:
+    """The sets of a folder as a table, and of what looks like one why it is none."""
+    found = []
+    for path in sorted(folder.glob(f"*/{MANIFEST}")):
+        try:
+            found.append(summary(path.parent))
+        except Exception as error:  # one that is damaged, whatever is wrong with it, hides no other
+            print(f"warning: {path.parent.name} cannot be used: {in_words(error)[0]}", file=sys.stderr)
+    if not found:
+        raise ModelsError("there are no model sets in this folder", where=folder)
+    show_table(f"model sets in {folder}", found)
 
 
 def demo(options: Namespace) -> None:

@@ -7,6 +7,10 @@ import errno
 from .errors import CTInvarianceError
 
 _NO_MEMORY = ("OutOfMemoryError", "can't allocate memory", "not enough memory", "out of memory")
+_MEMORY = "memory is full", "Ask for fewer samples (N), fewer slices, or a smaller region."
+_ACCELERATOR = "this computer has not the accelerator that is asked for", 'Take accelerator = "auto".'
+_KNOWN = {**dict.fromkeys(_NO_MEMORY, _MEMORY), "accelerator is not available": _ACCELERATOR}
+"""What other packages say in words alone."""
 _FAULT = "This looks like a fault of the program; its log says more."
 
 
@@ -23,8 +27,9 @@ def in_words(error: BaseException, *, fault: str = _FAULT) -> tuple[str, str]:
     if full := _full(error):
         where = getattr(error, "filename", None) or text
         return f"{full}: {where}", "Free space on it, or choose another folder."
-    if isinstance(error, MemoryError) or any(each in f"{type(error).__name__} {text}" for each in _NO_MEMORY):
-        return "memory is full", "Ask for fewer samples (N), fewer slices, or a smaller region."
+    said = "out of memory" if isinstance(error, MemoryError) else f"{type(error).__name__} {text}"
+    if known := next((words for part, words in _KNOWN.items() if part in said), None):
+        return known
     if isinstance(error, ModuleNotFoundError):
         package = (error.name or text).partition(".")[0]
         return f"the Python package {package} is not installed", f"Install it: pip install {package}"

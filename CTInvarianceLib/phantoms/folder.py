@@ -27,6 +27,8 @@ COLLECTION = "CTInvariance-Phantoms"
 
 _DATE = "20260101"
 _SERIES = {"low": (1, "Low Dose Images"), "full": (2, "Full Dose Images")}
+_MOST = {"patients": 9999, "slices": 2000, "pixels": 4096}  # as large as a study gets: beyond, a typing error
+_WIDEST_MM = 100.0
 _WINDOWS = {"chest": (40.0, 400.0), "abdomen": (40.0, 400.0), "head": (40.0, 80.0)}  # centre and width, HU
 
 
@@ -74,11 +76,15 @@ def write_phantoms(
         The files written: low dose, full dose and truth of each patient.
 
     Raises:
-        ConfigError: no patients, other phantoms of the same names in the folder, and as `phantom_pair`.
+        ConfigError: numbers out of range, other phantoms of the same names in the folder, and as `phantom_pair`.
         VolumeError: a place that cannot be written to, phantoms that may not be replaced, or other files among them.
     """
     folder = Path(folder)
-    _require_sensible(patients, kinds)
+    _require_sensible(kinds, patients=patients, slices=slices, pixels=size)
+    if not 0 < pixel_mm <= _WIDEST_MM:
+        raise ConfigError(
+            "The pixels are out of range", where=f"{pixel_mm} mm", hint=f"Give up to {_WIDEST_MM}."
+        )
     # Whatever changes the pixels is part of the name: Slicer's database takes in every UID once only.
     made_of = (__version__, slices, size, pixel_mm, dose)
     people = [_Patient(n, kinds[n % len(kinds)], seed + n, made_of) for n in range(patients)]
@@ -106,9 +112,12 @@ def write_phantoms(
     return written
 
 
-def _require_sensible(patients: int, kinds: Sequence[str]) -> None:
-    if patients < 1:
-        raise ConfigError("There is nobody to write", where=f"patients = {patients}")
+def _require_sensible(kinds: Sequence[str], **numbers: int) -> None:
+    for name, number in numbers.items():
+        if not 1 <= number <= _MOST[name]:
+            raise ConfigError(
+                f"The number of {name} is out of range", where=number, hint=f"Give 1 to {_MOST[name]}."
+            )
     unknown = [kind for kind in kinds if kind not in KINDS]
     if unknown or not kinds:
         raise ConfigError(

@@ -48,7 +48,7 @@ def write_report(tables: dict[str, list[dict[str, Any]]], folder: Path, **origin
     content = {"program": f"CTInvariance {__version__}", **origin, "tables": tables}
     for name, text in zip(_FILES, (json.dumps(content, indent=1), _page(tables, origin)), strict=True):
         with writing(folder / name) as part:
-            part.write_text(text, "utf-8")
+            part.write_text(text, "utf-8", errors="backslashreplace")
 
 
 def _page(tables: dict[str, list[dict[str, Any]]], origin: dict[str, str]) -> str:
