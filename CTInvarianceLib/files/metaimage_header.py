@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..volumes import CTVolume
 
@@ -18,7 +19,7 @@ def metaimage_header(geometry: CTVolume, kind: np.dtype[np.generic], packed: int
         packed: bytes of the stream.
     """
 
-    def text(numbers: object) -> str:
+    def text(numbers: ArrayLike) -> str:
         return " ".join(map(repr, np.ravel(numbers).tolist()))
 
     lines = {

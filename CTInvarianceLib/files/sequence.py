@@ -64,8 +64,8 @@ def write_sequence(
         file.write(header)
         for image in images:
             hu = np.asarray(image)
-            values = place.with_hu(hu[None] if hu.ndim == 2 else hu).hu
-            file.write(np.ascontiguousarray(values, "<f4").data)  # tofile would not say why it fails
+            placed = place.with_hu(hu[None] if hu.ndim == 2 else hu)
+            file.write(np.ascontiguousarray(placed.hu, "<f4").data)  # tofile would not say why it fails
 
 
 def _printable(name: str) -> bool:
