@@ -27,6 +27,7 @@ LONGEST = (
     "library/flow/test_flow_training.py",
     "library/low_dose/test_low_dose.py",
     "library/app/test_cli.py",
+    "library/app/test_kills.py",
     "panel/test_panel_failures.py",
     "library/worker/test_worker.py",
     "library/flow/test_grid_flow.py",

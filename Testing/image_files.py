@@ -1,4 +1,4 @@
-"""Volume files with headers to order, for tests: what no program writes on purpose, but some files hold."""
+"""Volumes, and volume files with headers to order that no program writes on purpose but some files hold, for tests."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from CTInvarianceLib.volumes import CTVolume
 
 NIFTI_CODES = {"u1": 2, "i2": 4, "i4": 8, "f4": 16, "f8": 64, "i1": 256, "u2": 512}
 
@@ -66,3 +68,25 @@ def write_metaimage(path: Path, content: bytes, *lines: str) -> Path:
     """A MetaImage of these lines of header, and what follows them."""
     path.write_bytes("\n".join(["ObjectType = Image", *lines, ""]).encode() + content)
     return path
+
+
+def directions() -> dict[str, np.ndarray]:
+    turn = np.array([[0, -0.2, 0.1], [0.2, 0, -0.15], [-0.1, 0.15, 0]])
+    rotation = np.linalg.solve(np.eye(3) - turn, np.eye(3) + turn)  # Cayley: about 30 degrees
+    sheared = np.array([[1, 0, 0], [0, 1, np.sin(0.3)], [0, 0, np.cos(0.3)]])
+    return {
+        "identity": np.eye(3),
+        "feet first": np.diag([-1.0, 1.0, -1.0]),
+        "mirrored": np.diag([1.0, 1.0, -1.0]),
+        "oblique": rotation,
+        "oblique, mirrored": rotation * (1, 1, -1),
+        "sheared": sheared,
+    }
+
+
+def volume_of(direction: np.ndarray, dtype: type = np.float32, slices: int = 3) -> CTVolume:
+    affine = np.eye(4)
+    affine[:3, :3] = direction * (0.8828125, 1.03, 2.9999)
+    affine[:3, 3] = (-276.3671, -263.6718, 1373.123456789)
+    hu = np.random.default_rng(1).normal(0, 500, (slices, 4, 5))
+    return CTVolume(hu.astype(dtype), affine)

@@ -184,6 +184,7 @@ def phantom(options: Namespace) -> None:
             dose=options.dose,
             seed=options.seed,
             kinds=options.kind or KINDS,
+            overwrite=options.overwrite,
             progress=progress,
         )
     size = sum(path.stat().st_size for path in written) / 1e6

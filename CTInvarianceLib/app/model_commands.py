@@ -8,18 +8,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..base import ConfigError, ModelsError, require_folder
+from ..base import ConfigError, ModelsError, in_words
 from ..config import (
+    MANIFEST,
     Config,
     configuration,
     delete_models,
-    list_models,
     preset,
     read_config,
     read_manifest,
     summary,
 )
-from .console import Console, progress_shown, say, say_json, show_table
+from .console import Console, complain, progress_shown, say, say_json, show_table
 
 _TITLES = {
     "samples": "samples (tolerance in rescans; spread, arrives, noise_arrives, change_rms and moved in HU)"
@@ -76,9 +76,9 @@ def evaluate(options: Namespace) -> None:
     """Measure a model set on patients it has not seen."""
     from ..models import Models
     from ..report import evaluate as measure
-    from ..report import write_report
+    from ..report import require_report_place, write_report
 
-    require_folder(Path(options.out))
+    require_report_place(Path(options.out), overwrite=options.overwrite)
     models = Models.load(options.models)
     with progress_shown("evaluating") as progress:
         tables = measure(models, options.data, store=options.store, progress=progress)
@@ -92,15 +92,25 @@ def models(options: Namespace) -> None:
     """List, show or delete model sets."""
     folder = Path(options.folder)
     if options.action == "list":
-        found = list_models(folder)
-        if not found:
-            raise ModelsError("there are no model sets in this folder", where=folder)
-        show_table(f"model sets in {folder}", found)
+        _list(folder)
     elif options.action == "show":
         say_json({**summary(folder), **read_manifest(folder)})
     else:
         delete_models(folder)
         say(f"deleted {folder}")
+
+
+def _list(folder: Path) -> None:
+    """The sets of a folder as a table, and of what looks like one why it is none."""
+    found = []
+    for path in sorted(folder.glob(f"*/{MANIFEST}")):
+        try:
+            found.append(summary(path.parent))
+        except Exception as error:  # one that is damaged, whatever is wrong with it, hides no other
+            complain(f"warning: {path.parent.name} cannot be used: {in_words(error)[0]}")
+    if not found:
+        raise ModelsError("there are no model sets in this folder", where=folder)
+    show_table(f"model sets in {folder}", found)
 
 
 def demo(options: Namespace) -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..base import VolumeError, require_folder
+from ..base import VolumeError
 from ..config import Question
-from ..files import read_volume, require_writable, write_volume
+from ..files import read_volume, require_writable, write_volume, writing_volume
 from ..volumes import CTVolume, Place, require_axial
 from .console import complain, progress_shown, say
 
@@ -19,12 +19,12 @@ def simulate(options: Namespace) -> None:
     """Low dose from full dose."""
     from ..low_dose import simulate_low_dose
 
-    require_writable(options.out)
+    _require_writable(options)
     volume = _scanned(options.volume)
-    require_writable(options.out, volume)
+    _require_writable(options, volume)
     with progress_shown("simulating") as progress:
         low = simulate_low_dose(volume, options.dose, seed=options.seed, progress=progress)
-    write_volume(low, options.out)
+    write_volume(low, options.out, overwrite=options.overwrite)
     if low.spectrum.sentence:
         complain(low.spectrum.sentence)
 
@@ -33,13 +33,20 @@ def denoise(options: Namespace) -> None:
     """Denoise a volume."""
     from ..models import Models
 
-    require_writable(options.out)
+    _require_writable(options)
     models, volume = Models.load(options.models), _scanned(options.volume)
-    require_writable(options.out, volume)
+    _require_writable(options, volume)
     models.denoiser(options.denoiser)
-    with progress_shown("denoising") as progress:
-        result = models.denoise(volume, options.denoiser, progress=progress)
-    write_volume(result, options.out)
+    with (
+        progress_shown("denoising") as progress,
+        writing_volume(options.out, volume, overwrite=options.overwrite) as append,
+    ):
+        for slices in models.denoised(volume.hu, options.denoiser, progress=progress):
+            append(slices)
+
+
+def _require_writable(options: Namespace, volume: CTVolume | None = None) -> None:
+    require_writable(options.out, volume, inputs=[options.volume], overwrite=options.overwrite)
 
 
 def _scanned(path: str) -> CTVolume:
@@ -53,9 +60,11 @@ def sample(options: Namespace) -> None:
     """Sample a layer's invariances at a patch, or in whole slices."""
     from ..low_dose import scan_noise
     from ..models import Models
-    from ..report import summary, write_samples
+    from ..report import require_sample_folder, summary, write_samples
 
-    require_folder(Path(options.out))
+    out, overwrite = Path(options.out), options.overwrite
+    inputs = [path for path in (options.volume, options.full_dose) if path]
+    require_sample_folder(out, inputs=inputs, overwrite=overwrite)
     models, volume = Models.load(options.models), _scanned(options.volume)
     question = Question(
         options.denoiser,
@@ -90,7 +99,7 @@ def sample(options: Namespace) -> None:
         "models": str(options.models),
         "embedding": embedding.kind,
     }
-    write_samples(slab, place.cut(volume), Path(options.out), denoiser=options.denoiser, **origin)
+    write_samples(slab, place.cut(volume), out, denoiser=options.denoiser, overwrite=overwrite, **origin)
     drawn = f"{options.n} samples" + (f" of each of {place.count} slices" if place.count > 1 else "")
     say(f"{drawn} in {seconds:.1f} s, written to {options.out}")
     say(summary(slab))

@@ -1,6 +1,13 @@
 """What everything may use: errors, events, whole files, what is ours or private; nothing but the standard library."""
 
-from .atomic import require_folder, require_place, whole_file, writing
+from .atomic import (
+    require_folder,
+    require_place,
+    require_replaceable,
+    whole_file,
+    writing,
+    writing_folder,
+)
 from .cache_folders import index_file, store_folder
 from .errors import (
     ConfigError,
@@ -33,6 +40,7 @@ from .plain_json import json_text, read_text
 from .printable import printable
 from .private import make_private, private, private_folder
 from .time_left import TimeLeft
+from .wording import in_words
 
 __all__ = [
     "MARK",
@@ -61,6 +69,7 @@ __all__ = [
     "decimal",
     "files_under",
     "identifier_of",
+    "in_words",
     "index_file",
     "is_ours",
     "is_scratch",
@@ -77,8 +86,10 @@ __all__ = [
     "remove_ours",
     "require_folder",
     "require_place",
+    "require_replaceable",
     "store_folder",
     "unheard",
     "whole_file",
     "writing",
+    "writing_folder",
 ]

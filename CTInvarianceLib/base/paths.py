@@ -6,12 +6,21 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from .errors import DataError
+
 PathLike = str | os.PathLike[str]
 
 
 def as_paths(source: PathLike | Sequence[PathLike]) -> list[Path]:
-    """One path or several, as a list."""
-    return [Path(source)] if isinstance(source, str | os.PathLike) else [Path(each) for each in source]
+    """One path or several, as a list.
+
+    Raises:
+        DataError: an empty one, which Python takes for the current folder.
+    """
+    paths = [source] if isinstance(source, str | os.PathLike) else list(source)
+    if not all(os.fspath(path).strip() for path in paths):
+        raise DataError("the path is empty", hint="The current folder is called .")
+    return [Path(path) for path in paths]
 
 
 def files_under(folder: Path) -> list[Path]:

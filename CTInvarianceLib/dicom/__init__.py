@@ -9,7 +9,7 @@ from .image_kind import kind_of_image
 from .reading import read_dicom, read_slices
 from .same_series import split_series, what_differs
 from .slice_order import order_slices
-from .writing import write_dicom_series
+from .writing import slice_names, write_dicom_series
 
 __all__ = [
     "ALIKE",
@@ -25,6 +25,7 @@ __all__ = [
     "read_dicom",
     "read_header",
     "read_slices",
+    "slice_names",
     "slice_plane",
     "split_series",
     "what_differs",

@@ -42,15 +42,20 @@ def write_dicom_series(
     _require_storable(volume, folder)
     common = {**about(header), **pixel_format(volume.shape)}
     paths = []
-    for k, hu in enumerate(volume.hu):
+    for k, (hu, name) in enumerate(zip(volume.hu, slice_names(len(volume.hu)), strict=True)):
         place = _place(volume.position(0, 0, k), grid)
         names = {"SOPInstanceUID": dicom_uid(header.series, k + 1), "InstanceNumber": k + 1}
         stored = (np.rint(hu).astype(np.int32) - INTERCEPT_HU).astype("<i2")
-        path = folder / f"1-{k + 1:03d}.dcm"
+        path = folder / name
         _write(path, {**common, **place, **names}, stored)
         paths.append(path)
         progress((k + 1) / len(volume.hu))
     return paths
+
+
+def slice_names(count: int) -> list[str]:
+    """Names of the files of a series, in the order of its slices."""
+    return [f"1-{k + 1:03d}.dcm" for k in range(count)]
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,7 +22,7 @@ _FIELDS = {
 }  # fmt: skip
 _ORDERS: tuple[Order, Order] = ("<", ">")
 _BYTES = 348
-_HEADER = np.dtype(
+NIFTI_HEADER = np.dtype(
     {
         "names": list(_FIELDS),
         "formats": [kind for kind, _ in _FIELDS.values()],
@@ -83,7 +83,7 @@ def _header(path: Path) -> tuple[np.void, Order]:
         raise damaged(path, f"truncated, or not gzip ({error})") from error
     for order in _ORDERS:
         if len(content) == _BYTES:
-            header = np.frombuffer(content, _HEADER.newbyteorder(order))[0]
+            header = np.frombuffer(content, NIFTI_HEADER.newbyteorder(order))[0]
             if header["sizeof_hdr"] == _BYTES and header["magic"] == b"n+1":
                 return header, order
     raise VolumeError(

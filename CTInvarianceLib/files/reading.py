@@ -99,6 +99,19 @@ def volume_grid(path: Path) -> tuple[tuple[int, int, int], tuple[float, float, f
     return (slices, rows, columns), (i, j, k)
 
 
+def volume_files(path: PathLike) -> list[Path]:
+    """The files that `read_volume` reads: those of a folder; of a volume file also the ones that its header names.
+
+    Raises:
+        VolumeError: a volume file whose header cannot be read.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return files_under(path)
+    parts = _stored(path).parts if volume_suffix(path) and path.is_file() else ()
+    return [path, *(part for part, _ in parts if part != path)]
+
+
 def _stored(path: Path) -> StoredImage:
     """The header of a volume file."""
     suffix = volume_suffix(path) or ""
@@ -145,13 +158,23 @@ def _scaled(stored: NDArray[Any], slope: float, intercept: float) -> NDArray[Any
     """HU = slope · stored + intercept, int16 where that loses nothing; in this machine's byte order."""
     if (slope, intercept) == (1.0, 0.0):
         return stored.astype(stored.dtype.newbyteorder("="), copy=False)
-    hu = np.empty(stored.shape, np.float32)
+
+    def scaled(values: NDArray[Any]) -> NDArray[np.float32]:
+        return np.asarray(values * np.float64(slope) + intercept, np.float32)
+
     with np.errstate(over="ignore", invalid="ignore"):  # CTVolume reports what is not finite
+        hu = np.empty(
+            stored.shape, np.int16 if all(_whole(scaled(values)) for values in stored) else np.float32
+        )
         for image, values in zip(hu, stored, strict=True):
-            image[:] = values * np.float64(slope) + intercept
-        limits = np.iinfo(np.int16)
-        whole = bool(((limits.min <= hu) & (hu <= limits.max) & (hu == np.rint(hu))).all())
-    return hu.astype(np.int16) if whole else hu
+            image[:] = scaled(values)
+    return hu
+
+
+def _whole(hu: NDArray[np.float32]) -> bool:
+    """Whether int16 holds the values of a slice; looked at one by one, a volume would take three times its memory."""
+    limits = np.iinfo(np.int16)
+    return bool(((limits.min <= hu) & (hu <= limits.max) & (hu == np.rint(hu))).all())
 
 
 def _common(paths: Sequence[Path]) -> str:

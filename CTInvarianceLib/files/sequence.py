@@ -64,7 +64,8 @@ def write_sequence(
         file.write(header)
         for image in images:
             hu = np.asarray(image)
-            place.with_hu(hu[None] if hu.ndim == 2 else hu).hu.astype("<f4", copy=False).tofile(file)
+            placed = place.with_hu(hu[None] if hu.ndim == 2 else hu)
+            file.write(np.ascontiguousarray(placed.hu, "<f4").data)  # tofile would not say why it fails
 
 
 def _printable(name: str) -> bool:

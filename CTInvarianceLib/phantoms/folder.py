@@ -7,8 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .. import __version__
-from ..base import ConfigError, PathLike, Progress, part, unheard
-from ..dicom import SeriesHeader, dicom_uid, write_dicom_series
+from ..base import (
+    ConfigError,
+    PathLike,
+    Progress,
+    part,
+    require_place,
+    require_replaceable,
+    unheard,
+    writing_folder,
+)
+from ..dicom import SeriesHeader, dicom_uid, slice_names, write_dicom_series
 from ..files import write_volume
 from .pairs import phantom_pair
 from .slices import KINDS
@@ -18,6 +27,8 @@ COLLECTION = "CTInvariance-Phantoms"
 
 _DATE = "20260101"
 _SERIES = {"low": (1, "Low Dose Images"), "full": (2, "Full Dose Images")}
+_MOST = {"patients": 9999, "slices": 2000, "pixels": 4096}  # as large as a study gets: beyond, a typing error
+_WIDEST_MM = 100.0
 _WINDOWS = {"chest": (40.0, 400.0), "abdomen": (40.0, 400.0), "head": (40.0, 80.0)}  # centre and width, HU
 
 
@@ -36,6 +47,7 @@ def write_phantoms(
     dose: float = 0.25,
     seed: int = 0,
     kinds: Sequence[str] = KINDS,
+    overwrite: bool = True,
     progress: Progress = unheard,
 ) -> list[Path]:
     """Write patients, kinds in turn, as pairs of DICOM series, HU rounded to whole numbers, and their truth::
@@ -45,7 +57,8 @@ def write_phantoms(
         truth/P001-chest.nrrd
 
     `phantom_source` is the part to train on; the truth lies beside it, so that nothing trains on that. Arguments
-    make the files: the same ones give the same UIDs and bytes, others give other UIDs.
+    make the files: the same ones give the same UIDs and bytes, others give other UIDs. The study of a patient appears
+    whole or not at all, after its truth.
 
     Args:
         folder: made where it does not exist.
@@ -56,22 +69,27 @@ def write_phantoms(
         dose: of the low dose.
         seed: of the first patient.
         kinds: taken in turn.
+        overwrite: whether the same phantoms, where they lie there already, may be replaced.
         progress: is told the fraction done, 0 to 1.
 
     Returns:
         The files written: low dose, full dose and truth of each patient.
 
     Raises:
-        ConfigError: no patients, other phantoms of the same names in the folder, and as `phantom_pair`.
-        VolumeError: a place that cannot be written to.
+        ConfigError: numbers out of range, other phantoms of the same names in the folder, and as `phantom_pair`.
+        VolumeError: a place that cannot be written to, phantoms that may not be replaced, or other files among them.
     """
     folder = Path(folder)
-    _require_sensible(patients, kinds)
+    _require_sensible(kinds, patients=patients, slices=slices, pixels=size)
+    if not 0 < pixel_mm <= _WIDEST_MM:
+        raise ConfigError(
+            "The pixels are out of range", where=f"{pixel_mm} mm", hint=f"Give up to {_WIDEST_MM}."
+        )
     # Whatever changes the pixels is part of the name: Slicer's database takes in every UID once only.
     made_of = (__version__, slices, size, pixel_mm, dose)
     people = [_Patient(n, kinds[n % len(kinds)], seed + n, made_of) for n in range(patients)]
     for person in people:
-        person.require_free(folder)
+        person.require_free(folder, slices, overwrite=overwrite)
     written: list[Path] = []
     for person in people:
         pair = phantom_pair(
@@ -83,19 +101,23 @@ def write_phantoms(
             dose=dose,
             progress=part(progress, person.number / patients, (person.number + 1) / patients),
         )
-        for level, volume in {"low": pair.low_dose, "full": pair.full_dose}.items():
-            written += write_dicom_series(
-                volume, person.series_folder(folder, level), person.header(level, dose)
-            )
-        truth = folder / "truth" / f"{person.name}.nrrd"
-        write_volume(pair.truth, truth)
-        written.append(truth)
+        truth, study = person.truth_file(folder), person.study_folder(folder)
+        write_volume(pair.truth, truth, overwrite=overwrite)
+        files: list[Path] = []
+        with writing_folder(study) as unfinished:
+            for level, volume in {"low": pair.low_dose, "full": pair.full_dose}.items():
+                series = unfinished / person.series_name(level)
+                files += write_dicom_series(volume, series, person.header(level, dose))
+        written += [*(study / file.relative_to(unfinished) for file in files), truth]
     return written
 
 
-def _require_sensible(patients: int, kinds: Sequence[str]) -> None:
-    if patients < 1:
-        raise ConfigError("There is nobody to write", where=f"patients = {patients}")
+def _require_sensible(kinds: Sequence[str], **numbers: int) -> None:
+    for name, number in numbers.items():
+        if not 1 <= number <= _MOST[name]:
+            raise ConfigError(
+                f"The number of {name} is out of range", where=number, hint=f"Give 1 to {_MOST[name]}."
+            )
     unknown = [kind for kind in kinds if kind not in KINDS]
     if unknown or not kinds:
         raise ConfigError(
@@ -127,10 +149,12 @@ class _Patient:
         day = f"{_DATE[4:6]}-{_DATE[6:]}-{_DATE[:4]}"
         return phantom_source(folder) / COLLECTION / self.name / f"{day}-NA-NA-{self.uid('study')[-5:]}"
 
-    def series_folder(self, folder: Path, level: str) -> Path:
+    def series_name(self, level: str) -> str:
         number, description = _SERIES[level]
-        name = f"{number}.000000-{description}-{self.uid('series', level)[-5:]}"
-        return self.study_folder(folder) / name
+        return f"{number}.000000-{description}-{self.uid('series', level)[-5:]}"
+
+    def truth_file(self, folder: Path) -> Path:
+        return folder / "truth" / f"{self.name}.nrrd"
 
     def header(self, level: str, dose: float) -> SeriesHeader:
         number, description = _SERIES[level]
@@ -153,8 +177,11 @@ class _Patient:
             phantom=True,
         )
 
-    def require_free(self, folder: Path) -> None:
+    def require_free(self, folder: Path, slices: int, *, overwrite: bool) -> None:
         """Two studies of one patient would be two candidates for each dose, and pair up with nobody."""
+        require_place(self.truth_file(folder), overwrite=overwrite)
+        files = (f"{self.series_name(level)}/{name}" for level in _SERIES for name in slice_names(slices))
+        require_replaceable(self.study_folder(folder), frozenset(files), overwrite=overwrite)
         mine = self.study_folder(folder)
         others = [each for each in mine.parent.glob("*") if each != mine and not each.name.startswith(".")]
         if others:

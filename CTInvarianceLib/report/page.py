@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from ..base import decimal, json_text, printable, writing
+from ..base import decimal, json_text, printable, require_place, writing
 
 _EXPLAINED = {
     "denoising": (
@@ -25,6 +25,7 @@ _EXPLAINED = {
         "hold the true full dose. Consistency is R of older versions."
     ),
 }
+_FILES = ("report.json", "report.html")
 _STYLE = (
     "body{font:15px/1.5 system-ui,sans-serif;max-width:60em;margin:2em auto;padding:0 1em;color:#222}"
     "table{border-collapse:collapse;margin:.5em 0 2em}th,td{padding:.25em .8em;border-bottom:1px solid #ddd;"
@@ -33,13 +34,22 @@ _STYLE = (
 )
 
 
+def require_report_place(folder: Path, *, overwrite: bool) -> None:
+    """Raise where `write_report` cannot write, or there is a report that may not be replaced: before the work.
+
+    Raises:
+        VolumeError: see `base.require_place`.
+    """
+    for name in _FILES:
+        require_place(folder / name, overwrite=overwrite)
+
+
 def write_report(tables: dict[str, list[dict[str, Any]]], folder: Path, **origin: str) -> None:
     """Write `report.json` and `report.html` into a folder, which is made if need be."""
     content = {"program": f"CTInvariance {__version__}", **origin, "tables": tables}
-    with writing(folder / "report.json") as part:
-        part.write_text(json_text(content, indent=1), "utf-8")
-    with writing(folder / "report.html") as part:
-        part.write_text(_page(tables, origin), "utf-8")
+    for name, text in zip(_FILES, (json_text(content, indent=1), _page(tables, origin)), strict=True):
+        with writing(folder / name) as part:
+            part.write_text(text, "utf-8", errors="backslashreplace")
 
 
 def _page(tables: dict[str, list[dict[str, Any]]], origin: dict[str, str]) -> str:

@@ -10,43 +10,72 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import __version__
-from ..base import decimal, writing
-from ..files import write_sequence, write_volume
+from ..base import PathLike, decimal, require_replaceable, writing_folder
+from ..files import require_no_input, write_sequence, write_volume
 from ..volumes import CTVolume
 from .montage import draw_montage
 
 if TYPE_CHECKING:
     from ..sampling import Samples
 
+_MAPS = ("mean", "std")
+_FILES = frozenset({"samples.seq.nrrd", "montage.png", "table.json", *(f"{name}.nrrd" for name in _MAPS)})
 _MOST_ROWS = 24  # of a picture
 
 
+def require_sample_folder(folder: Path, *, inputs: Sequence[PathLike] = (), overwrite: bool = True) -> None:
+    """Raise what `write_samples` would raise, before the work that it is to keep.
+
+    Args:
+        folder: of the result.
+        inputs: files and folders that it is made of.
+        overwrite: whether an older result may be replaced.
+
+    Raises:
+        VolumeError: a folder that holds other files, an input, or a result that may not be replaced; or that cannot be
+            made.
+    """
+    require_replaceable(folder, _FILES, overwrite=overwrite)
+    for name in sorted(_FILES):
+        require_no_input(folder / name, inputs)
+
+
 def write_samples(
-    slab: Sequence[Samples], geometry: CTVolume, folder: Path, *, denoiser: str, **origin: Any
+    slab: Sequence[Samples],
+    geometry: CTVolume,
+    folder: Path,
+    *,
+    denoiser: str,
+    overwrite: bool = True,
+    **origin: Any,
 ) -> None:
-    """Write `samples.seq.nrrd`, `mean.nrrd`, `std.nrrd`, `montage.png` and `table.json`.
+    """Write `samples.seq.nrrd`, `mean.nrrd`, `std.nrrd`, `montage.png` and `table.json`: all of them or none.
 
     Args:
         slab: what was sampled, slice by slice.
         geometry: what was asked about as a volume of as many slices, at its place in the patient.
-        folder: made if need be.
+        folder: made if need be; an older result in it is replaced as a whole.
         denoiser: its name.
+        overwrite: whether it may be.
         origin: what else the table is to say of where the samples come from; `slice`: index of the first one.
 
     Raises:
-        VolumeError: the place cannot be written to.
+        VolumeError: see `require_sample_folder`.
+        OSError: the disk is full.
     """
-    count = range(len(slab[0].images))
+    require_sample_folder(folder, overwrite=overwrite)
+    count, first = range(len(slab[0].images)), slab[0]
     volumes = [[samples.images[i] for samples in slab] for i in count]  # views, no copies
-    write_sequence(volumes, geometry, folder / "samples.seq.nrrd")
-    for name in ("mean", "std"):
-        maps = np.stack([getattr(samples, name) for samples in slab])
-        write_volume(geometry.with_hu(maps), folder / f"{name}.nrrd")
-    first = slab[0]
     title = f"{denoiser}, layer {first.layer}, {first.domain}-dose domain"
-    draw_montage(_rows(slab, origin.get("slice", 0)), folder / "montage.png", title=title)
-    with writing(folder / "table.json") as part:
-        part.write_text(json.dumps(table(slab, denoiser=denoiser, **origin), indent=1), "utf-8")
+    facts = json.dumps(table(slab, denoiser=denoiser, **origin), indent=1)
+    with writing_folder(folder) as part:
+        write_sequence(volumes, geometry, part / "samples.seq.nrrd")
+        for name in _MAPS:
+            maps = np.stack([getattr(samples, name) for samples in slab])
+            write_volume(geometry.with_hu(maps), part / f"{name}.nrrd")
+        draw_montage(_rows(slab, origin.get("slice", 0)), part / "montage.png", title=title)
+        (part / "table.json").write_text(facts, "utf-8")
+        require_sample_folder(folder, overwrite=overwrite)  # somebody else may have written one meanwhile
 
 
 def _rows(slab: Sequence[Samples], first: int) -> list[tuple[str, Samples]]:

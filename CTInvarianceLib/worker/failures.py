@@ -1,45 +1,18 @@
-"""What went wrong, in words for the person at the panel."""
+"""What went wrong, as an event for the panel."""
 
 from __future__ import annotations
 
-import errno
 import traceback
 
-from ..base import CTInvarianceError
-
-_NO_MEMORY = ("OutOfMemoryError", "can't allocate memory", "not enough memory", "out of memory")
+from ..base import in_words
 
 
 def failure(error: BaseException) -> dict[str, str]:
     """Fields of an "error" event: type, message (what and where), hint (what to do), traceback."""
-    message, hint = _words(error)
+    message, hint = in_words(error)
     return {
         "type": type(error).__name__,
         "message": message,
         "hint": hint,
         "traceback": "".join(traceback.format_exception(error)),
     }
-
-
-def _words(error: BaseException) -> tuple[str, str]:
-    text = str(error)
-    if isinstance(error, CTInvarianceError):
-        return (error.what if error.where is None else f"{error.what}: {error.where}"), error.hint
-    if _disk_is_full(error):
-        where = getattr(error, "filename", None) or text
-        return f"the disk is full: {where}", "Free space on it, or choose another folder."
-    if isinstance(error, MemoryError) or any(each in f"{type(error).__name__} {text}" for each in _NO_MEMORY):
-        return "memory is full", "Ask for fewer samples (N), fewer slices, or a smaller region."
-    if isinstance(error, ModuleNotFoundError):
-        package = (error.name or text).partition(".")[0]
-        return f"the Python package {package} is not installed", f"Install it: pip install {package}"
-    if isinstance(error, OSError) and error.strerror:
-        where = f": {error.filename}" if error.filename else ""
-        return f"{error.strerror}{where}", "Check that the file is there and may be used."
-    return f"{type(error).__name__}: {text}", "This looks like a fault of the program; its log says more."
-
-
-def _disk_is_full(error: BaseException) -> bool:
-    """Whether space, or the user's share of it, is used up; safetensors says so in words only."""
-    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-    return full or "No space left" in str(error)

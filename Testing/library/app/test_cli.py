@@ -178,7 +178,7 @@ def test_a_layer_is_sampled_without_its_flow(tiny_complete_models, tiny_source, 
     found = json.loads((out / "table.json").read_text())
     assert found["flow"] is False
     assert found["invariance"]["misfit_max"] <= 1.1
-    assert main([str(a) for a in (*arguments, "--without-flow", "--domain", "full")]) == 2
+    assert main([str(a) for a in (*arguments, "--without-flow", "--domain", "full", "--overwrite")]) == 2
     assert "need a flow" in capsys.readouterr().err
 
 

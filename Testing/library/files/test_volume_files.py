@@ -12,6 +12,7 @@ import nrrd
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from image_files import directions, volume_of
 
 from CTInvarianceLib.base import GeometryWarning, HounsfieldWarning, VolumeError, whole_file
 from CTInvarianceLib.files import read_volume, require_writable, volume_grid, write_sequence, write_volume
@@ -19,28 +20,6 @@ from CTInvarianceLib.volumes import CTVolume
 
 FORMATS = (".nrrd", ".mha", ".nii.gz", ".nii")
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
-
-
-def directions() -> dict[str, np.ndarray]:
-    turn = np.array([[0, -0.2, 0.1], [0.2, 0, -0.15], [-0.1, 0.15, 0]])
-    rotation = np.linalg.solve(np.eye(3) - turn, np.eye(3) + turn)  # Cayley: about 30 degrees
-    sheared = np.array([[1, 0, 0], [0, 1, np.sin(0.3)], [0, 0, np.cos(0.3)]])
-    return {
-        "identity": np.eye(3),
-        "feet first": np.diag([-1.0, 1.0, -1.0]),
-        "mirrored": np.diag([1.0, 1.0, -1.0]),
-        "oblique": rotation,
-        "oblique, mirrored": rotation * (1, 1, -1),
-        "sheared": sheared,
-    }
-
-
-def volume_of(direction: np.ndarray, dtype: type = np.float32, slices: int = 3) -> CTVolume:
-    affine = np.eye(4)
-    affine[:3, :3] = direction * (0.8828125, 1.03, 2.9999)
-    affine[:3, 3] = (-276.3671, -263.6718, 1373.123456789)
-    hu = np.random.default_rng(1).normal(0, 500, (slices, 4, 5))
-    return CTVolume(hu.astype(dtype), affine)
 
 
 # Round trips

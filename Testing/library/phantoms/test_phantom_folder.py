@@ -117,7 +117,11 @@ def test_the_same_command_writes_the_same_files_over_and_another_one_is_refused(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"patients": 0}, "nobody"),
+        ({"patients": 0}, "number of patients is out of range: 0. Give 1 to 9999"),
+        ({"patients": 10**20}, "number of patients is out of range"),
+        ({"slices": 10**9}, "number of slices is out of range"),
+        ({"size": 10**6}, "number of pixels is out of range"),
+        ({"pixel_mm": float("inf")}, "pixels are out of range: inf mm"),
         ({"kinds": ("head", "knee")}, "knee"),
         ({"kinds": ()}, "empty"),
         ({"slices": 0}, "slice"),
