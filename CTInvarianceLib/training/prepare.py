@@ -39,7 +39,7 @@ _UNRELATED = 24  # patches for the ceiling of R
 def prepare(config: Config, data: Data, out: Path, report: Reporter, store: Store, lock: FolderLock) -> Run:
     """Read the data, split them, and write the manifest: from here on there is a run to resume."""
     progress = part(lambda fraction: report.progress("data", fraction), 0, _SCANNING_SHARE)
-    pairs = as_pairs(data, progress=progress)
+    pairs: Sequence[SeriesPair] = as_pairs(data, progress=progress)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         fabric = make_fabric(config)

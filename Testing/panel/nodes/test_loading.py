@@ -64,6 +64,7 @@ def drawn_images(shape, seed=0) -> Samples:
         floor=1.0,
         ceiling=9.0,
         corrected=True,
+        from_flow=True,
         layer="3",
         domain="low",
         seed=5 + seed,
