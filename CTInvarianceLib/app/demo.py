@@ -5,7 +5,6 @@ Needs no file from anywhere: the phantoms are generated, the one real CT image c
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from ..base import (
     Reporter,
     identifier_of,
     is_ours,
+    json_text,
     mark_ours,
     new_identifier,
     remove_ours,
@@ -96,7 +96,7 @@ def run_demo(
             report.progress(f"samples of {case.name}, {name}", 1.0)
     tables = evaluate(models, data, progress=lambda fraction: report.progress("evaluation", fraction))
     with writing(out / _TABLE) as part:
-        part.write_text(json.dumps({"samples": rows, **tables}, indent=1), "utf-8")
+        part.write_text(json_text({"samples": rows, **tables}, indent=1), "utf-8")
     shown = {"denoising": tables["denoising"], "embedding": tables["embedding"], "samples": rows}
     return DemoSummary(out / "montages", out / _TABLE, shown)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import __version__
-from ..base import PathLike, decimal, require_replaceable, writing_folder
+from ..base import PathLike, decimal, json_text, require_replaceable, writing_folder
 from ..files import require_no_input, write_sequence, write_volume
 from ..volumes import CTVolume
 from .montage import draw_montage
@@ -67,7 +66,7 @@ def write_samples(
     count, first = range(len(slab[0].images)), slab[0]
     volumes = [[samples.images[i] for samples in slab] for i in count]  # views, no copies
     title = f"{denoiser}, layer {first.layer}, {first.domain}-dose domain"
-    facts = json.dumps(table(slab, denoiser=denoiser, **origin), indent=1)
+    facts = json_text(table(slab, denoiser=denoiser, **origin), indent=1)
     with writing_folder(folder) as part:
         write_sequence(volumes, geometry, part / "samples.seq.nrrd")
         for name in _MAPS:
