@@ -5,9 +5,10 @@ from .condition import ConditionNetwork
 from .conditional_flow import ConditionalFlow
 from .convolutional_flow import ConvolutionalFlow
 from .grid_regression import GridRegression
-from .image_flow import ImageFlow, Seen, explained
+from .image_flow import ImageFlow, Seen
 from .interface import Flow
 from .layer_flow import LayerFlow
+from .missing_power import explained
 from .regression import LatentRegression, Ridge
 
 __all__ = [

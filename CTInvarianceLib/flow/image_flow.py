@@ -21,10 +21,10 @@ from ..tensors import (
     ring_means,
 )
 from .convolutional_flow import ConvolutionalFlow
+from .missing_power import log_bias
 
 _KNOTS = 6  # precisions at which variances are kept
 _NOTHING = 1e-4  # of the power of the images
-_CLEARLY = 0.98  # less left unexplained: else the simpler explanation stays
 _AROUND = 3  # cells, sides of the neighbourhood that an energy is averaged over
 _FAINTEST = 1e-7  # normalised units squared: energies below are nothing
 
@@ -201,7 +201,7 @@ class ImageFlow(nn.Module):
         follow = (1 + solution).to(self.follow)
         self._set(knots, follow, torch.zeros_like(follow[..., 0]))
         left = piece_power(images - self.base(seen), over=self._closed_form(seen))[:, 0]
-        log_left = left.clamp_min(1e-6).log() - _log_bias(ring_counts(columns, left))
+        log_left = left.clamp_min(1e-6).log() - log_bias(ring_counts(columns, left))
         self._set(knots, follow, torch.stack([log_left[rows].mean(0) for rows in bins]))
 
     def _set(self, knots: Tensor, follow: Tensor, log_factors: Tensor) -> None:
@@ -223,37 +223,6 @@ class ImageFlow(nn.Module):
         if not self.posterior:
             return noise
         return 1 / (gain / seen.epsilon.square()[:, None, None, None] + 1 / noise)
-
-
-@torch.no_grad()
-def explained(missing: Tensor, noise: Tensor, side: int) -> tuple[Tensor, Tensor]:
-    """Share and extra, (RINGS,) each: log missing ≈ log(share · noise + extra), by least squares for every ring.
-
-    Where a kernel leaves no noise, what is missing is anatomy: a share alone would have to be enormous there, for all.
-
-    Args:
-        missing: (P, RINGS), the power of what Ψ(z) lacks of images.
-        noise: (P, RINGS), of their noise.
-        side: of the images, pixels.
-    """
-    wanted = missing.clamp_min(1e-30).log() - _log_bias(ring_counts(side, missing))
-    known = noise.clamp_min(1e-30)
-    best = missing.new_full((RINGS,), torch.inf)
-    share, extra = torch.ones_like(best), torch.zeros_like(best)
-    for floor in torch.logspace(-6, 3, 91).tolist():  # extra over share, in units of the mean noise
-        added = floor * known.log().mean(0).exp()
-        left = wanted - (known + added).log()
-        spread, scale = left.var(0), left.mean(0).exp()
-        better = spread < _CLEARLY * best
-        best = torch.where(better, spread, best)
-        share, extra = torch.where(better, scale, share), torch.where(better, scale * added, extra)
-    return share, extra
-
-
-def _log_bias(counts: Tensor) -> Tensor:
-    """E log(χ² / n) of n normal numbers: the logarithm of a mean square, averaged, is too low by this."""
-    half = counts.clamp_min(1) / 2
-    return torch.special.digamma(half) - half.log()
 
 
 def _log_determinant(variance: Tensor, columns: int) -> Tensor:
