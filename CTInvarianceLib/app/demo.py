@@ -25,7 +25,7 @@ from ..base import (
     require_folder,
     writing,
 )
-from ..config import DOMAINS, Domain, preset
+from ..config import DOMAINS, Domain, preset, recognised
 from ..files import read_volume
 from ..report import draw_montage, table, write_samples
 from ..sources import find_pairs, read_pair
@@ -157,9 +157,10 @@ def _cases(data: Path, models: Models) -> list[_Case]:
     from pydicom.data import get_testdata_file
 
     size = models.config.embedding.patch_size
-    unseen = models.manifest["patients"]["validation"]
+    pairs = find_pairs(data)
+    unseen = recognised(models.manifest, [pair.patient_id for pair in pairs])["validation"]
     patient = next((name for name in unseen if name.endswith("chest")), unseen[0])
-    pair = next(pair for pair in find_pairs(data) if pair.patient_id == patient)
+    pair = next(pair for pair in pairs if pair.patient_id == patient)
     low, full = read_pair(pair)
     assert low is not None, "every phantom has both doses"
     _, rows, columns = low.shape

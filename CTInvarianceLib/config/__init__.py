@@ -21,6 +21,7 @@ from .manifest import (
     write_manifest,
 )
 from .names import denoiser_file, embedding_file, flow_file, path_in, unrelated_file
+from .patients import recognised, sealed
 from .question import DEFAULT_TOLERANCE, Question
 from .reading import config_from_dict, customized, preset, read_config
 from .settings import (
@@ -66,8 +67,10 @@ __all__ = [
     "preset",
     "read_config",
     "read_manifest",
+    "recognised",
     "record_file",
     "require_file",
+    "sealed",
     "summary",
     "trained_patch_size",
     "unrelated_file",

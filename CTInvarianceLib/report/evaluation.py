@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..base import DataError, Progress, part, unheard
-from ..config import DOMAINS, Domain, Question
+from ..config import DOMAINS, Domain, Question, recognised
 from ..data import Data, Patches, as_pairs, load_patients, store_at
 from ..embedding import kl_divergence
 from ..models import Models
@@ -61,7 +61,8 @@ def evaluate(
     Raises:
         DataError: nothing but training patients.
     """
-    unseen = _unseen(as_pairs(data), models.manifest.get("patients", {}))
+    pairs = as_pairs(data)
+    unseen = _unseen(pairs, recognised(models.manifest, {pair.patient_id for pair in pairs}))
     read = part(progress, 0, _READING_SHARE)
     config = models.config
     loaded = load_patients(unseen, config.data, seed=config.seed, store=store_at(store), progress=read)

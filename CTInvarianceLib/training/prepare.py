@@ -18,6 +18,8 @@ from ..config import (
     Config,
     configuration,
     read_manifest,
+    recognised,
+    sealed,
     unrelated_file,
     write_manifest,
 )
@@ -75,7 +77,8 @@ def _split_and_load(
     Series that cannot be used are left out, aloud, and the split is made of the others.
     """
     if (out / MANIFEST).exists():  # what could not be used at first is not among the run's patients
-        known = {name for names in read_manifest(out).get("patients", {}).values() for name in names}
+        parts = recognised(read_manifest(out), {pair.patient_id for pair in pairs})
+        known = {name for names in parts.values() for name in names}
         others = [pair for pair in pairs if pair.patient_id not in known]
         _, useless = _load(others, config, store, report, fabric) if others else ([], [])
         pairs = _without(pairs, useless)
@@ -100,8 +103,12 @@ def _split(pairs: Sequence[SeriesPair], config: Config, out: Path) -> Split:
     patients = anatomies(pairs)
     if not (out / MANIFEST).exists():
         return split_patients(patients, config.data, seed=config.seed)
-    stored: Split = {"test": [], **read_manifest(out).get("patients", {})}
-    if sorted(patients) != sorted(name for names in stored.values() for name in names):
+    manifest = read_manifest(out)
+    stored: Split = {"test": [], "training": [], "validation": [], **recognised(manifest, patients)}
+    count = sum(map(len, manifest.get("patients", {}).values()))
+    if sorted(patients) != sorted(name for names in stored.values() for name in names) or count != len(
+        patients
+    ):
         raise ModelsError(
             "the run in this folder was started with other patients",
             where=out,
@@ -157,7 +164,13 @@ def _begin(config: Config, out: Path, patients: Split, pairs: Sequence[SeriesPai
     if manifest is None:
         created = datetime.now(UTC).isoformat(timespec="seconds")
         write_manifest(
-            out, config, library=__version__, created=created, patients=patients, origin=origin, files={}
+            out,
+            config,
+            library=__version__,
+            created=created,
+            patients=sealed(patients, origin["run"]),
+            origin=origin,
+            files={},
         )
 
 

@@ -13,7 +13,7 @@ from dicom_files import write_series
 import CTInvarianceLib as cti
 from CTInvarianceLib.app.cli import main
 from CTInvarianceLib.base import DicomError, ModelsError, PairingWarning, Reporter, VolumeError
-from CTInvarianceLib.config import DataConfig, read_manifest
+from CTInvarianceLib.config import DataConfig, read_manifest, recognised
 from CTInvarianceLib.data import LeftOut, Store, load_patients, needed
 from CTInvarianceLib.training.experiment import plan_work
 from CTInvarianceLib.training.prepare import prepare
@@ -159,10 +159,9 @@ def begin(source: Path, out: Path, store: Path) -> tuple[dict[str, list[str]], l
     config = tiny.config()
     report = Reporter(events.append, plan_work(config), job="test")
     run = prepare(config, source, out, report, Store(store))
-    assert {patient.patient_id for patient in run.patches.patients} == set(
-        read_manifest(out)["patients"]["training"]
-    )
-    return read_manifest(out)["patients"], [str(each["message"]) for each in events if each["event"] == "log"]
+    patients = recognised(read_manifest(out), NAMES)
+    assert {patient.patient_id for patient in run.patches.patients} == set(patients["training"])
+    return patients, [str(each["message"]) for each in events if each["event"] == "log"]
 
 
 @pytest.mark.parametrize("which", NAMES)

@@ -19,6 +19,7 @@ from CTInvarianceLib.base import (
     VolumeError,
     WeightsError,
 )
+from CTInvarianceLib.config import recognised
 from CTInvarianceLib.models import load_tensors, save_tensors
 from CTInvarianceLib.training import checkpoint
 
@@ -66,6 +67,22 @@ def test_patients_are_split_once_and_kept_in_the_manifest(trained):
     assert len(patients["training"]) == 2
     assert len(patients["validation"]) == 1
     assert not set(patients["training"]) & set(patients["validation"])
+
+
+def test_the_manifest_recognises_patients_and_tells_none(trained, source):
+    models, out, _ = trained
+    names = sorted({pair.patient_id for pair in cti.find_pairs(source)})
+    known = recognised(models.manifest, [*names, "somebody else"])
+    assert sorted(name for ids in known.values() for name in ids) == names
+    assert {part: len(ids) for part, ids in known.items()} == {
+        part: len(ids) for part, ids in models.manifest["patients"].items()
+    }
+    text = (out / "models.json").read_text()
+    assert not any(name in text for name in names)
+    other = {**models.manifest, "origin": {**models.manifest["origin"], "run": "another"}}
+    assert not any(recognised(other, names).values()), "the digests of every set are its own"
+    older = {"patients": {"training": names[:1], "validation": names[1:]}}
+    assert recognised(older, names) == older["patients"]
 
 
 def test_events_tell_stage_fraction_and_time_left(trained, kind):
