@@ -126,7 +126,15 @@ class Bench:
     def run(self, config: Config) -> Run:
         folder = Path(tempfile.mkdtemp())
         report = Reporter(lambda event: None, plan_work(config))
-        return Run(config, folder, make_fabric(config), report, self.training, self.validation)
+        return Run(
+            config,
+            folder,
+            make_fabric(config),
+            report,
+            self.training,
+            self.validation,
+            {"run": "a benchmark"},
+        )
 
     def config(self, embedding: dict[str, Any]) -> Config:
         """As many steps of the embedding as fit into the seconds."""

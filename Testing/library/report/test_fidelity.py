@@ -76,9 +76,8 @@ def kept_of_a_patient_not_seen(volumes, folder, steps: int) -> tuple[float, floa
     quick = preset("quick")
     less = dataclasses.replace(quick.embedding, kind="spatial", steps=steps, patch_size=64, batch_size=8)
     config = dataclasses.replace(quick, embedding=less)
-    run = Run(
-        config, folder, make_fabric(config), Reporter(lambda e: None, plan_work(config)), patches, patches
-    )
+    report = Reporter(lambda e: None, plan_work(config))
+    run = Run(config, folder, make_fabric(config), report, patches, patches, origin={"run": "a test"})
     embedding = train_embedding(run, "full")
     with torch.inference_mode():
         x = normalize(torch.from_numpy(original.astype(np.float32)))[:, None].to(run.fabric.device)
