@@ -75,10 +75,11 @@ def drawn(
     return proposals, final
 
 
-def as_older(folder: Path) -> None:
-    """Make of a model set what older versions wrote: no checksums, and parts that say nothing of themselves."""
+def as_older(folder: Path, source: Path) -> None:
+    """Make of a model set what older versions wrote: no checksums, ids of patients, parts that tell nothing."""
     from safetensors.torch import load_file, save_file
 
+    from CTInvarianceLib.config import recognised
     from CTInvarianceLib.models import load_tensors
 
     for path in folder.rglob("*.safetensors"):
@@ -88,6 +89,7 @@ def as_older(folder: Path) -> None:
         save_file(load_file(path), path, facts)
     manifest = json.loads((folder / "models.json").read_text("utf-8"))
     older = {name: value for name, value in manifest.items() if name not in ("origin", "files")}
+    older["patients"] = recognised(manifest, {pair.patient_id for pair in find_pairs(source)})
     (folder / "models.json").write_text(json.dumps(older), "utf-8")
 
 

@@ -16,6 +16,7 @@ from CTInvarianceLib.base import DicomError, ModelsError, PairingWarning, Report
 from CTInvarianceLib.config import DataConfig, read_manifest, recognised
 from CTInvarianceLib.data import LeftOut, Store, load_patients, needed
 from CTInvarianceLib.training.experiment import plan_work
+from CTInvarianceLib.training.lock import FolderLock
 from CTInvarianceLib.training.prepare import prepare
 
 RNG = np.random.default_rng(0)
@@ -158,7 +159,8 @@ def begin(source: Path, out: Path, store: Path) -> tuple[dict[str, list[str]], l
     events: list[dict[str, object]] = []
     config = tiny.config()
     report = Reporter(events.append, plan_work(config), job="test")
-    run = prepare(config, source, out, report, Store(store))
+    with FolderLock(out) as lock:
+        run = prepare(config, source, out, report, Store(store), lock)
     patients = recognised(read_manifest(out), NAMES)
     assert {patient.patient_id for patient in run.patches.patients} == set(patients["training"])
     return patients, [str(each["message"]) for each in events if each["event"] == "log"]

@@ -173,9 +173,9 @@ def test_patches_for_the_ceiling_of_another_kind_are_refused(patches, message, f
         load_everything(folder)
 
 
-def test_a_file_larger_than_the_memory_is_refused_by_its_header(folder):
+def test_a_file_larger_than_the_memory_is_refused_by_its_header(folder, tiny_source):
     for file in ("unrelated.safetensors", "denoisers/chen.safetensors"):
-        tiny.as_older(folder)
+        tiny.as_older(folder, tiny_source)
         huge(folder / file)
         with pytest.warns(ModelsWarning), pytest.raises(WeightsError, match=r"of shape|is missing"):
             load_everything(folder)
@@ -252,9 +252,9 @@ def test_deleting_takes_what_is_of_the_set_and_nothing_else(folder):
     assert left == {"denoisers/notes.txt", "flows/mine-1-low.safetensors", "embeddings"}
 
 
-def test_sets_without_checksums_are_used_with_a_word(folder):
+def test_sets_without_checksums_are_used_with_a_word(folder, tiny_source):
     sample = load_everything(folder).sample(PATCH, "chen", "5", n=1)
-    tiny.as_older(folder)
+    tiny.as_older(folder, tiny_source)
     with pytest.warns(ModelsWarning, match="no checksums"):
         models = load_everything(folder)
     again = models.sample(PATCH, "chen", "5", n=1)

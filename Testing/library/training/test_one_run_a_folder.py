@@ -172,7 +172,7 @@ def test_a_part_whose_checksum_was_not_noted_any_more_is_kept(tiny_source, inter
 def test_a_run_of_an_older_version_goes_on_to_the_same_weights(
     tiny_source, interrupted, tiny_complete_models
 ):
-    tiny.as_older(interrupted)
+    tiny.as_older(interrupted, tiny_source)
     with pytest.warns(ModelsWarning, match="begun by an older version"):
         train(tiny_source, interrupted)
     same(weights(interrupted), weights(tiny_complete_models))
