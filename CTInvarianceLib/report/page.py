@@ -77,7 +77,7 @@ def _table(rows: list[dict[str, Any]]) -> str:
 def _cell(value: object) -> str:
     if value is None:
         return "–"
-    return decimal(value) if isinstance(value, float) else _shown(value)
+    return html.escape(decimal(value)) if isinstance(value, float) else _shown(value)
 
 
 def _shown(text: object) -> str:

@@ -12,7 +12,7 @@ pytest.importorskip("slicer", reason="slicer-core is not installed")
 import qt
 import slicer
 from CTInvariancePanel.jobs import Job
-from CTInvariancePanel.sections.data import _item
+from CTInvariancePanel.sections.tree_items import newItem
 from CTInvariancePanel.words import plain, plainTip
 from panel_bench import explore
 from PySide6 import QtGui
@@ -60,7 +60,7 @@ def test_tool_tips_and_dialogs_show_it_as_it_is(panel):
     assert shown(plainTip(HOSTILE)) == HOSTILE
     assert shown(plainTip("1.2.840")) == "1.2.840"
     assert shown(f"<b>{plain(HOSTILE)}</b>") == HOSTILE
-    assert shown(_item([HOSTILE, "", "", ""], HOSTILE).toolTip(0)) == HOSTILE
+    assert shown(newItem([HOSTILE, "", "", ""], HOSTILE).toolTip(0)) == HOSTILE
 
 
 def test_the_dialog_of_a_job_shows_its_title_as_it_is(panel, monkeypatch):

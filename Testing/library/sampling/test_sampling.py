@@ -13,11 +13,13 @@ from closeness import assert_same
 
 import CTInvarianceLib as cti
 from CTInvarianceLib.base import LayerError, ModelsError, VolumeError, WeightsError
-from CTInvarianceLib.config import Question
+from CTInvarianceLib.config import Question, record_file
 from CTInvarianceLib.denoisers import Identity
 from CTInvarianceLib.sampling import drawing_share, sample_invariances
 from CTInvarianceLib.tensors import STD, denormalize, normalize
 from CTInvarianceLib.trust import consistency, mosaics
+
+CHEN = "denoisers/chen.safetensors"
 
 FOLDERS = {"vector": "tiny_models", "spatial": "tiny_spatial_models", "complete": "tiny_complete_models"}
 LATENT = {"vector": (12,), "spatial": (3, 8, 8), "complete": (16, 8, 8)}
@@ -295,22 +297,28 @@ def test_a_pickle_is_never_opened(copy, patch, tmp_path):
     for protocol in (2, 5):
         import pickle
 
-        (copy / "denoisers/chen.safetensors").write_bytes(pickle.dumps(Bomb(), protocol=protocol))
+        (copy / CHEN).write_bytes(pickle.dumps(Bomb(), protocol=protocol))
+        record_file(copy, CHEN)
         with pytest.raises(WeightsError, match="this is a pickle"):
             cti.Models.load(copy).denoiser("chen")
-    torch.save({"weight": torch.zeros(2)}, copy / "denoisers/chen.safetensors")
+    torch.save({"weight": torch.zeros(2)}, copy / CHEN)
+    record_file(copy, CHEN)
     with pytest.raises(WeightsError, match="this is a pickle"):
         cti.Models.load(copy).denoiser("chen")
     assert not marker.exists()
 
 
 def test_damaged_missing_and_foreign_weights_are_named(copy):
-    path = copy / "denoisers/chen.safetensors"
+    path = copy / CHEN
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ModelsError, match="damaged or was exchanged"):
+        cti.Models.load(copy).denoiser("chen")
+    record_file(copy, CHEN)  # as of somebody who wrote it so
     with pytest.raises(WeightsError, match="no readable safetensors file"):
         cti.Models.load(copy).denoiser("chen")
     shutil.copy(copy / "denoisers/yang.safetensors", path)
+    record_file(copy, CHEN)
     with pytest.raises(WeightsError, match=r"layers\.0\.bias is missing"):
         cti.Models.load(copy).denoiser("chen")
     path.unlink()
