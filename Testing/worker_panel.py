@@ -57,7 +57,7 @@ class Panel:
         events = []
         while not events or events[-1]["event"] not in kinds:
             events.append(self.hear())
-            assert events[-1]["job"] == job, events[-1]
+            assert events[-1]["job"] == job, events
         return events
 
     def ask(self, **request):
