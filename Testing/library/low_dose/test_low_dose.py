@@ -18,6 +18,8 @@ from CTInvarianceLib.low_dose.scan_kernel import scan_kernel
 from CTInvarianceLib.low_dose.scanner import MU_WATER, Scanner
 from CTInvarianceLib.phantoms import phantom_pair
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 PLAIN = Scanner(None, bow_tie=0, modulation=0)  # parallel rays of equal fluence, for closed forms
 SCANNERS = [
     "tcga_ov_abdomen_toshiba",
@@ -26,15 +28,6 @@ SCANNERS = [
     "tcga_thca_neck_philips",
     "bellona_chest_abd_siemens",
 ]
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    """Two threads that wait for each other on a busy machine are slower than one."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def ellipse(a: float, b: float, size: int = 128, pixel_mm: float = 2.5, hu: float = 0.0) -> np.ndarray:

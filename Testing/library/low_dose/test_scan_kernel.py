@@ -14,6 +14,8 @@ from CTInvarianceLib.low_dose.kernel import Kernel
 from CTInvarianceLib.low_dose.robust_spectrum import measure_spectrum
 from CTInvarianceLib.low_dose.scan_kernel import scan_kernel
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 PIXEL_MM, SIZE = 0.8, 320
 FREQUENCY = np.linspace(0, 0.7, 701)
 BANDS = [(0.05, 0.1), (0.1, 0.15), (0.15, 0.2), (0.2, 0.3), (0.3, 0.4), (0.4, 0.55)]
@@ -25,15 +27,6 @@ SCANNERS = [
     "tcga_thca_neck_philips",
     "bellona_chest_abd_siemens",
 ]
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    """Two threads that wait for each other on a busy machine are slower than one."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def anatomy(organs: int, seed: int = 0) -> np.ndarray:
