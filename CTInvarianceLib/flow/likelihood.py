@@ -1,46 +1,81 @@
-"""Training of a flow by maximum likelihood: one flat loop."""
+"""Training of flows by maximum likelihood: one flat loop."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from ..base import ConfigError, DataError
 from ..tensors import rate_factor
+from .stack import FlowStack
 
-_INITIAL = 64  # latents, at least, from which the first scales are set: fewer have a covariance by chance
+if TYPE_CHECKING:
+    from .interface import Flow
+
+INITIAL = 64  # latents, at least, from which the first scales are set: fewer have a covariance by chance
+
+FlowBatch = tuple[Sequence[Tensor], Sequence[Tensor] | None]
+"""What every flow of a stack sees in a step: latents (N, …), and conditions (N, …) where it takes any."""
 
 
-class Density(Protocol):
-    """What can be trained here: a torch module that knows log p(z̄ given z), such as `interface.Flow`."""
+def make_optimizer(stack: nn.Module, weight_decay: float) -> torch.optim.Optimizer:
+    """Adam with decoupled decay of the weight matrices alone (arXiv:1412.6980, arXiv:1711.05101)."""
+    decaying = [p for name, p in stack.named_parameters() if name.endswith("weight")]
+    others = [p for name, p in stack.named_parameters() if not name.endswith("weight")]
+    groups = [{"params": decaying, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
+    return torch.optim.AdamW([group for group in groups if group["params"]], fused=True)
 
-    initialised: Tensor
 
-    def initialise(self, latent: Tensor, condition: Tensor | None = None) -> None:
-        """Set the scales from one batch."""
+def maximise(
+    stack: FlowStack,
+    optimizer: torch.optim.Optimizer,
+    batches: Iterable[tuple[int, FlowBatch]],
+    *,
+    steps: int,
+    learning_rate: float,
+    max_norm: float,
+    average: Callable[[FlowStack, Tensor], Tensor] | None = None,
+    on_step: Callable[[int, Tensor], None],
+) -> None:
+    """Minimise the mean of -log p(z̄ given z) of every flow: warm-up, cosine decay, gradients clipped flow by flow.
 
-    def log_prob(self, latent: Tensor, condition: Tensor | None = None) -> Tensor:
-        """log p(z̄ given z) (N,) in nats."""
+    Args:
+        stack: the flows.
+        optimizer: `make_optimizer`'s.
+        batches: number of a step, from 0, and what is seen in it.
+        steps: of the whole schedule.
+        learning_rate: the largest one.
+        max_norm: of every flow's gradient.
+        average: over processes: gets the stack, whose gradients it averages, and the losses; None: there is one alone.
+        on_step: called after every step with its number and the loss of every flow, (flows,), in nats per latent; may
+            raise to end.
 
-    def train(self) -> Any:
-        """Of `nn.Module`, as what follows."""
-
-    def eval(self) -> Any:
-        """Of `nn.Module`."""
-
-    def parameters(self) -> Iterator[nn.Parameter]:
-        """Of `nn.Module`."""
-
-    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
-        """Of `nn.Module`."""
+    Raises:
+        ConfigError: a loss is not finite.
+    """
+    for step, (latents, conditions) in batches:
+        losses = -stack.log_prob(latents, conditions).mean(1)
+        optimizer.zero_grad()
+        losses.sum().backward()  # type: ignore[no-untyped-call]
+        losses = losses.detach() if average is None else average(stack, losses.detach())
+        if not bool(losses.isfinite().all()):
+            raise ConfigError(
+                "the loss of the flow is not finite",
+                where=f"step {step + 1}",
+                hint="Use a lower learning rate or a smaller max_norm.",
+            )
+        stack.clip_gradients(max_norm)
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate * rate_factor(step, steps)
+        optimizer.step()
+        on_step(step, losses)
 
 
 def maximise_likelihood(
-    flow: Density,
+    flow: Flow,
     latents: Tensor,
     conditions: Tensor | None = None,
     *,
@@ -53,11 +88,10 @@ def maximise_likelihood(
     seed: int = 0,
     progress: Callable[[int, float], None] | None = None,
 ) -> list[float]:
-    """Minimises the mean of -log p(z̄ given z) over random batches, drawn with replacement.
+    """`maximise` for one flow and latents that are all at hand; batches are drawn with replacement.
 
-    Adam with decoupled weight decay of the weight matrices (arXiv:1412.6980, arXiv:1711.05101), linear
-    warm-up, cosine decay to zero, gradients clipped to a norm. The tensors may lie on another device than
-    the flow: each batch takes the flow's device and type, and random numbers are drawn on the CPU.
+    The tensors may lie on another device than the flow: each batch takes the flow's device and type, and random
+    numbers are drawn on the CPU.
 
     Args:
         flow: what is trained; left in eval mode, also where the loop ends early.
@@ -83,9 +117,6 @@ def maximise_likelihood(
     _check_settings(steps, batch_size, learning_rate)
     _check_tensors(latents, conditions, stds)
     like = next(flow.parameters())
-    generator = torch.Generator().manual_seed(seed)
-    optimiser = torch.optim.AdamW(_groups(flow, weight_decay), learning_rate, fused=True)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: rate_factor(step, steps))
     losses: list[float] = []
 
     def draw(count: int, generator: torch.Generator) -> tuple[Tensor, Tensor | None]:
@@ -96,29 +127,32 @@ def maximise_likelihood(
             latent = latent + take(stds, rows, like) * noise
         return latent, None if conditions is None else take(conditions, rows, like)
 
-    if not flow.initialised:
-        flow.initialise(*draw(max(batch_size, _INITIAL), torch.Generator().manual_seed(seed)))
-    flow.train()
-    try:
-        for step in range(1, steps + 1):
+    def batches() -> Iterable[tuple[int, FlowBatch]]:
+        generator = torch.Generator().manual_seed(seed)
+        for step in range(steps):
             latent, condition = draw(batch_size, generator)
+            yield step, ([latent], None if condition is None else [condition])
 
-            loss = -flow.log_prob(latent, condition).mean()
-            losses.append(loss.item())
-            if not math.isfinite(losses[-1]):
-                raise ConfigError(
-                    "the loss of the flow is not finite",
-                    where=f"step {step}",
-                    hint="Use a lower learning rate or a smaller max_norm.",
-                )
-            optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            nn.utils.clip_grad_norm_(flow.parameters(), max_norm)
-            optimiser.step()
-            schedule.step()
-            if progress is not None:
-                progress(step, losses[-1])
+    def told(step: int, loss: Tensor) -> None:
+        losses.append(float(loss))
+        if progress is not None:
+            progress(step + 1, losses[-1])
+
+    if not flow.initialised:
+        flow.initialise(*draw(max(batch_size, INITIAL), torch.Generator().manual_seed(seed)))
+    stack = FlowStack([flow])
+    try:
+        maximise(
+            stack,
+            make_optimizer(stack, weight_decay),
+            batches(),
+            steps=steps,
+            learning_rate=learning_rate,
+            max_norm=max_norm,
+            on_step=told,
+        )
     finally:
+        stack.unstack([flow])
         flow.eval()
     return losses
 
@@ -126,13 +160,6 @@ def maximise_likelihood(
 def take(source: Tensor, rows: Tensor, like: Tensor) -> Tensor:
     """The given rows, on the device and of the type of another tensor."""
     return source[rows.to(source.device)].to(like)
-
-
-def _groups(flow: Density, weight_decay: float) -> list[dict[str, object]]:
-    """Only weights decay; scales, shifts and biases are left alone."""
-    decaying = [p for name, p in flow.named_parameters() if name.endswith("weight")]
-    others = [p for name, p in flow.named_parameters() if not name.endswith("weight")]
-    return [{"params": decaying, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
 
 
 def _check_settings(steps: int, batch_size: int, learning_rate: float) -> None:

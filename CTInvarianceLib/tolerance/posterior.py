@@ -75,25 +75,29 @@ def conjugate_gradients(
 ) -> Tensor:
     """Solve A d = b for every image by itself, A symmetric and positive.
 
+    An image is done when it is done, whatever others are solved beside it.
+
     Args:
         matrix: A.
         right: b, (n, 1, H, W).
         precondition: about A⁻¹, symmetric and positive.
         iterations: at most.
-        enough: stops where every residual has shrunk to this share, in the preconditioner's norm.
+        enough: an image is left alone where its residual has shrunk to this share, in the preconditioner's norm.
         progress: called after every iteration.
     """
     solution, residual = torch.zeros_like(right), right
     direction = precondition(residual)
     size = first = inner_product(residual, direction)
+    going = torch.ones_like(size)
     for iteration in range(iterations):
         image = matrix(direction)
-        length = size / inner_product(direction, image).clamp_min(1e-30)
+        length = going * size / inner_product(direction, image).clamp_min(1e-30)
         solution, residual = solution + length * direction, residual - length * image
         preconditioned = precondition(residual)
         new = inner_product(residual, preconditioned)
         progress((iteration + 1) / iterations)
-        if bool((new <= enough**2 * first).all()):
+        going = going * (new > enough**2 * first)
+        if not bool(going.any()):
             break
         direction = preconditioned + new / size.clamp_min(1e-30) * direction
         size = new
