@@ -121,6 +121,11 @@ class DenoiserConfig(Plain):
         perceptual: features that the WGAN-VGG loss compares: "vgg19", or "embedding" (encoder of the full-dose VAE).
         perceptual_norm: "l1" as in ldct-benchmark, or "mse" as in the paper.
         critic_steps: turns of the critic for one of the denoiser.
+        validate_every: steps between two validations, after which the weights of the lowest loss remain; 0: none, the
+            last ones remain.
+        patience: validations without a fall after which the learning rate goes down to 0 and the training ends, before
+            `steps` if need be; 0: it goes down all the way, as a cosine, over `steps`.
+        average: decay, per step, of an exponential average of the weights, which is then what remains; 0: none.
     """
 
     architecture: Text
@@ -140,6 +145,9 @@ class DenoiserConfig(Plain):
     perceptual_weight: Weight = 0.1
     critic_width: Annotated[int, Within(1, 512, "the critic has up to four times as many channels")] = 64
     critic_steps: Turns = 4
+    validate_every: Annotated[int, Within(0, 10**8, "steps")] = 0
+    patience: Annotated[int, Within(0, 1000, "validations")] = 0
+    average: Annotated[float, Within(0, 0.99999, "one step has to count for something")] = 0.0
 
 
 @dataclass(frozen=True)
@@ -227,6 +235,13 @@ class Config(Plain):
             raise ConfigError(
                 "nobody is left to train with", where=f"{where}, data", hint="Keep fewer apart."
             )
+        for name, denoiser in self.denoisers.items():
+            if denoiser.patience and not denoiser.validate_every:
+                raise ConfigError(
+                    "without validation nobody knows what to be patient for",
+                    where=f"{where}, denoisers, {name}, patience",
+                    hint="Give validate_every, too.",
+                )
         self._check_names(f"{where}, denoisers")
 
     def _check_names(self, where: str) -> None:

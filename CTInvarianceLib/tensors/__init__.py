@@ -6,7 +6,7 @@ from .memory import free_memory, require_memory
 from .normalization import MEAN, OFFSET_HU, STD, denormalize, normalize
 from .padding import mirrored, pad_to, pad_to_multiple, round_up
 from .principal import PrincipalComponents, principal_components
-from .schedule import rate_factor
+from .schedule import WARM_UP, rate_factor
 from .spectrum import (
     RINGS,
     Spectrum,
@@ -26,6 +26,7 @@ __all__ = [
     "OFFSET_HU",
     "RINGS",
     "STD",
+    "WARM_UP",
     "PrincipalComponents",
     "Spectrum",
     "batch_size",

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from ..config import DenoiserConfig
 from ..embedding import Embedding
@@ -12,9 +15,14 @@ from ..models import build_denoiser
 from .critic import Critic
 from .losses import critic_loss, feature_distance
 from .perceptual import load_vgg19
-from .run import Run, set_learning_rate
+from .run import Run, set_learning_rate, stage_seed
+from .state import Trained
+from .watch import LOOK_EVERY, Watch
 
-_METRICS_EVERY = 20
+_VALIDATED, _AT_ONCE = 128, 16  # patches, the same every time
+
+Distance = Callable[[Tensor, Tensor], Tensor]
+"""Of denoised and full-dose patches, one number."""
 
 
 def train_l2(run: Run, name: str) -> nn.Module:
@@ -24,18 +32,23 @@ def train_l2(run: Run, name: str) -> nn.Module:
     optimizer = torch.optim.Adam(denoiser.parameters(), config.learning_rate)
     trained = {"denoiser": (denoiser, optimizer)}
     model, optimizer = run.fabric.setup(denoiser, optimizer)
-    checkpoint, first = run.resume(stage, config.steps, **trained)
+    watch = _watch(run, stage, config, trained, F.mse_loss)
+    checkpoint, first = run.resume(stage, trained, watch)
 
     batches = run.batches(stage, first, config.steps, config.batch_size, config.patch_size)
     for step, low, full, _ in batches:
-        set_learning_rate(optimizer, config.learning_rate, step, config.steps)
+        if watch.over(step):
+            break
+        set_learning_rate(optimizer, config.learning_rate * watch.rate(step))
         loss = F.mse_loss(model(low), full)
         optimizer.zero_grad()
         run.fabric.backward(loss)
         optimizer.step()
-        if step % _METRICS_EVERY == 0:
+        watch.seen(step, loss)
+        if step % LOOK_EVERY == 0:
             run.report.metric(stage, step, loss=loss.item())
-        run.end_step(stage, step, config.steps, checkpoint)
+        run.end_step(stage, step, watch.steps, checkpoint)
+    watch.finish()
     return denoiser.eval().requires_grad_(False)
 
 
@@ -58,13 +71,17 @@ def train_wgan_vgg(run: Run, name: str, embedding: Embedding) -> nn.Module:
     trained = {"denoiser": (denoiser, optimizer), "critic": (critic, critic_optimizer)}
     model, optimizer = fabric.setup(denoiser, optimizer)
     critic, critic_optimizer = fabric.setup(critic, critic_optimizer)
-    checkpoint, first = run.resume(stage, config.steps, **trained)
     features = perceptual_features(run, config, embedding)
+    distance = partial(feature_distance, features, norm=config.perceptual_norm)
+    watch = _watch(run, stage, config, trained, distance)
+    checkpoint, first = run.resume(stage, trained, watch)
 
     batches = run.batches(stage, first, config.steps, config.batch_size, config.patch_size)
     for step, low, full, generator in batches:
-        set_learning_rate(optimizer, config.learning_rate, step, config.steps)
-        set_learning_rate(critic_optimizer, config.learning_rate, step, config.steps)
+        if watch.over(step):
+            break
+        for each in (optimizer, critic_optimizer):
+            set_learning_rate(each, config.learning_rate * watch.rate(step))
         denoised = model(low)
         for _ in range(config.critic_steps):
             loss_c = critic_loss(critic, full, denoised.detach(), generator=generator)
@@ -72,17 +89,46 @@ def train_wgan_vgg(run: Run, name: str, embedding: Embedding) -> nn.Module:
             fabric.backward(loss_c)
             critic_optimizer.step()
 
-        perceptual = feature_distance(features, denoised, full, config.perceptual_norm)
+        perceptual = distance(denoised, full)
         loss = config.perceptual_weight * perceptual - critic(denoised).mean()
         optimizer.zero_grad()
         fabric.backward(loss)
         optimizer.step()
-        if step % _METRICS_EVERY == 0:
+        watch.seen(step, loss, loss_c)
+        if step % LOOK_EVERY == 0:
             run.report.metric(
                 stage, step, loss=loss.item(), perceptual=perceptual.item(), critic=loss_c.item()
             )
-        run.end_step(stage, step, config.steps, checkpoint)
+        run.end_step(stage, step, watch.steps, checkpoint)
+    watch.finish()
     return denoiser.eval().requires_grad_(False)
+
+
+def _watch(run: Run, stage: str, config: DenoiserConfig, trained: Trained, distance: Distance) -> Watch:
+    """The stage's watch: what is to fall is the distance of denoised from full-dose patches of validation patients.
+
+    A critic has no part in it: its scores mean nothing but beside each other.
+    """
+
+    def validate(module: nn.Module) -> float:
+        parts = zip(low.split(_AT_ONCE), full.split(_AT_ONCE), strict=True)
+        return float(torch.stack([distance(module(x), y) for x, y in parts]).mean())
+
+    if config.validate_every:
+        seed = stage_seed(run.config.seed, "validation")
+        drawn = run.validation.draw(_VALIDATED, config.patch_size, seed=seed)
+        low, full = (run.fabric.to_device(each) for each in drawn)
+    return Watch(
+        stage,
+        config.steps,
+        trained,
+        run.report,
+        fabric=run.fabric,
+        validate=validate,
+        every=config.validate_every,
+        patience=config.patience,
+        average=config.average,
+    )
 
 
 class EncoderFeatures(nn.Module):

@@ -15,10 +15,10 @@ from .critic import Critic, PatchCritic
 from .losses import critic_loss, feature_distance
 from .perceptual import load_vgg19
 from .run import Run, set_learning_rate
+from .watch import LOOK_EVERY, Watch
 
 _CLIP = 1.0
 _LINEAR_SHARE = 0.03  # the linear parts start at their optimum and need only small steps
-_METRICS_EVERY = 20
 
 
 def train_embedding(run: Run, domain: str, guide: nn.Module | None = None) -> Embedding:
@@ -43,7 +43,8 @@ def train_embedding(run: Run, domain: str, guide: nn.Module | None = None) -> Em
     trained = {"embedding": (embedding, optimizer), "critic": (critic, critic_optimizer)}
     model, optimizer = fabric.setup(embedding, optimizer)
     critic, critic_optimizer = fabric.setup(critic, critic_optimizer)
-    checkpoint, first = run.resume(stage, config.steps, **trained)
+    watch = Watch(stage, config.steps, trained, run.report, fabric=fabric)
+    checkpoint, first = run.resume(stage, trained, watch)
     if first == 0:
         _start_linear(run, embedding, domain)
     vgg = fabric.to_device(load_vgg19(run.config.vgg19)) if config.perceptual == "vgg19" else None
@@ -52,9 +53,11 @@ def train_embedding(run: Run, domain: str, guide: nn.Module | None = None) -> Em
 
     batches = run.batches(stage, first, config.steps, config.batch_size, config.patch_size)
     for step, low, full, generator in batches:
+        if watch.over(step):
+            break
         x = low if domain == "low" else full
         adversarial = step >= critic_start
-        set_learning_rate(optimizer, config.learning_rate, step, config.steps)
+        set_learning_rate(optimizer, config.learning_rate * watch.rate(step))
         noise = torch.randn(len(x), *embedding.latent_shape, generator=generator)
         decoded, mean, log_variance = model(x, fabric.to_device(noise), _denoised(guide, low))
 
@@ -71,9 +74,11 @@ def train_embedding(run: Run, domain: str, guide: nn.Module | None = None) -> Em
             loss = loss - config.adversarial_weight * critic(decoded).mean()
         _update(run, model, optimizer, loss / pixels)
 
-        if step % _METRICS_EVERY == 0:
+        watch.seen(step, loss)
+        if step % LOOK_EVERY == 0:
             run.report.metric(stage, step, loss=loss.item(), l1=l1.item() / pixels, kl=kl.item())
-        run.end_step(stage, step, config.steps, checkpoint)
+        run.end_step(stage, step, watch.steps, checkpoint)
+    watch.finish()
     return embedding.eval().requires_grad_(False)
 
 

@@ -11,15 +11,16 @@ from pathlib import Path
 import numpy as np
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..base import Cancelled, Reporter
 from ..config import CHECKPOINTS, Config, path_in, read_manifest, record_file, require_file
 from ..data import Patches
 from ..models import save_tensors
-from ..tensors import rate_factor
 from .checkpoint import Checkpoint
 from .origin import Origin, metadata, require_origin
+from .state import Trained
+from .watch import Watch
 
 _WORKERS = 2  # threads that draw patches ahead where a GPU would wait for them
 
@@ -73,19 +74,17 @@ class Run:
         low, full = self.patches.draw(count, size, seed=stage_seed(self.config.seed, purpose))
         return self.fabric.to_device(low), self.fabric.to_device(full)
 
-    def resume(
-        self, stage: str, steps: int, **trained: tuple[nn.Module, torch.optim.Optimizer]
-    ) -> tuple[Checkpoint, int]:
+    def resume(self, stage: str, trained: Trained, watch: Watch) -> tuple[Checkpoint, int]:
         """The stage's checkpoint, brought back if there is one, and the number of steps that are done.
 
         Called when the modules are on their device: an optimiser's state follows its parameters there.
         """
         file = self.checkpoint_file(stage)
         checkpoint = Checkpoint(
-            require_origin(self.folder, file, self.origin), trained, metadata(self.origin, file)
+            require_origin(self.folder, file, self.origin), trained, metadata(self.origin, file), watch
         )
         first = checkpoint.restore()
-        self.report.skip(stage, first / steps)
+        self.report.skip(stage, first / watch.steps)
         return checkpoint, first
 
     def end_step(self, stage: str, step: int, steps: int, checkpoint: Checkpoint) -> None:
@@ -151,7 +150,7 @@ def make_fabric(config: Config) -> Fabric:
     return fabric
 
 
-def set_learning_rate(optimizer: torch.optim.Optimizer, peak: float, step: int, steps: int) -> None:
-    """The rate of `schedule` at a step; a group with a "share" gets that share of it."""
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """The rate of the next step; a group with a "share" gets that share of it."""
     for group in optimizer.param_groups:
-        group["lr"] = peak * rate_factor(step, steps) * group.get("share", 1.0)
+        group["lr"] = rate * group.get("share", 1.0)
