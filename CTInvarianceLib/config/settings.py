@@ -155,7 +155,12 @@ class FlowConfig(Plain):
     """One conditional flow for every denoiser, layer and domain.
 
     Attributes:
-        patches: drawn once; their latents and conditions are kept in memory.
+        patches: drawn in all.
+        at_once: of them, looked at together and kept in memory; when the steps that are theirs are done, the next ones
+            take their place.
+        validate_every: steps between two validations, after which the weights of the lowest loss remain; 0: none, the
+            last ones remain.
+        patience: validations without a fall after which the learning rate goes down to 0 and the training ends.
         components: principal components kept of every block of z.
         regressed: how many of these the latent's linear part is predicted from.
         neighbourhood: grids: sides of the neighbourhood, in cells, that the linear part looks at.
@@ -171,7 +176,10 @@ class FlowConfig(Plain):
         tolerances: "complete": the range of tolerances, in rescans, that a flow is trained for.
     """
 
-    patches: Patches = 512
+    patches: Annotated[int, Within(1, 10**9, "more than there are places in all CT of a hospital")] = 512
+    at_once: Patches = 4096
+    validate_every: Annotated[int, Within(0, 10**8, "steps")] = 0
+    patience: Annotated[int, Within(0, 1000, "validations")] = 0
     components: Width = 32
     regressed: Width = 32
     neighbourhood: Annotated[int, Within(1, 31, "cells around a cell")] = 3
@@ -235,11 +243,13 @@ class Config(Plain):
             raise ConfigError(
                 "nobody is left to train with", where=f"{where}, data", hint="Keep fewer apart."
             )
-        for name, denoiser in self.denoisers.items():
-            if denoiser.patience and not denoiser.validate_every:
+        watched: dict[str, DenoiserConfig | FlowConfig] = {"flow": self.flow}
+        watched |= {f"denoisers, {name}": denoiser for name, denoiser in self.denoisers.items()}
+        for name, settings in watched.items():
+            if settings.patience and not settings.validate_every:
                 raise ConfigError(
                     "without validation nobody knows what to be patient for",
-                    where=f"{where}, denoisers, {name}, patience",
+                    where=f"{where}, {name}, patience",
                     hint="Give validate_every, too.",
                 )
         self._check_names(f"{where}, denoisers")

@@ -8,8 +8,10 @@ from .grid_regression import GridRegression
 from .image_flow import ImageFlow, Seen
 from .interface import Flow
 from .layer_flow import LayerFlow
+from .likelihood import FlowBatch, descend, make_optimizer
 from .missing_power import explained
 from .regression import LatentRegression, Ridge
+from .stack import FlowStack
 
 __all__ = [
     "BlockPCA",
@@ -17,11 +19,15 @@ __all__ = [
     "ConditionalFlow",
     "ConvolutionalFlow",
     "Flow",
+    "FlowBatch",
+    "FlowStack",
     "GridRegression",
     "ImageFlow",
     "LatentRegression",
     "LayerFlow",
     "Ridge",
     "Seen",
+    "descend",
     "explained",
+    "make_optimizer",
 ]

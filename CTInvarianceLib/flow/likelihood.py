@@ -1,8 +1,9 @@
-"""Training of flows by maximum likelihood: one flat loop."""
+"""Training of flows by maximum likelihood: a step of many, and a flat loop for one."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import math
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -29,49 +30,33 @@ def make_optimizer(stack: nn.Module, weight_decay: float) -> torch.optim.Optimiz
     return torch.optim.AdamW([group for group in groups if group["params"]], fused=True)
 
 
-def maximise(
+def descend(
     stack: FlowStack,
     optimizer: torch.optim.Optimizer,
-    batches: Iterable[tuple[int, FlowBatch]],
+    batch: FlowBatch,
     *,
-    steps: int,
-    learning_rate: float,
     max_norm: float,
     average: Callable[[FlowStack, Tensor], Tensor] | None = None,
-    on_step: Callable[[int, Tensor], None],
-) -> None:
-    """Minimise the mean of -log p(z̄ given z) of every flow: warm-up, cosine decay, gradients clipped flow by flow.
+) -> Tensor:
+    """One step towards the least mean of -log p(z̄ given z), of every flow by itself.
 
     Args:
         stack: the flows.
         optimizer: `make_optimizer`'s.
-        batches: number of a step, from 0, and what is seen in it.
-        steps: of the whole schedule.
-        learning_rate: the largest one.
+        batch: what every flow sees.
         max_norm: of every flow's gradient.
         average: over processes: gets the stack, whose gradients it averages, and the losses; None: there is one alone.
-        on_step: called after every step with its number and the loss of every flow, (flows,), in nats per latent; may
-            raise to end.
 
-    Raises:
-        ConfigError: a loss is not finite.
+    Returns:
+        The loss of every flow, (flows,), in nats per latent.
     """
-    for step, (latents, conditions) in batches:
-        losses = -stack.log_prob(latents, conditions).mean(1)
-        optimizer.zero_grad()
-        losses.sum().backward()  # type: ignore[no-untyped-call]
-        losses = losses.detach() if average is None else average(stack, losses.detach())
-        if not bool(losses.isfinite().all()):
-            raise ConfigError(
-                "the loss of the flow is not finite",
-                where=f"step {step + 1}",
-                hint="Use a lower learning rate or a smaller max_norm.",
-            )
-        stack.clip_gradients(max_norm)
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate * rate_factor(step, steps)
-        optimizer.step()
-        on_step(step, losses)
+    losses = -stack.log_prob(*batch).mean(1)
+    optimizer.zero_grad()
+    losses.sum().backward()  # type: ignore[no-untyped-call]
+    losses = losses.detach() if average is None else average(stack, losses.detach())
+    stack.clip_gradients(max_norm)
+    optimizer.step()
+    return losses
 
 
 def maximise_likelihood(
@@ -88,7 +73,7 @@ def maximise_likelihood(
     seed: int = 0,
     progress: Callable[[int, float], None] | None = None,
 ) -> list[float]:
-    """`maximise` for one flow and latents that are all at hand; batches are drawn with replacement.
+    """Train one flow on latents that are all at hand: linear warm-up, cosine decay; batches are drawn with replacement.
 
     The tensors may lie on another device than the flow: each batch takes the flow's device and type, and random
     numbers are drawn on the CPU.
@@ -127,30 +112,25 @@ def maximise_likelihood(
             latent = latent + take(stds, rows, like) * noise
         return latent, None if conditions is None else take(conditions, rows, like)
 
-    def batches() -> Iterable[tuple[int, FlowBatch]]:
-        generator = torch.Generator().manual_seed(seed)
-        for step in range(steps):
-            latent, condition = draw(batch_size, generator)
-            yield step, ([latent], None if condition is None else [condition])
-
-    def told(step: int, loss: Tensor) -> None:
-        losses.append(float(loss))
-        if progress is not None:
-            progress(step + 1, losses[-1])
-
     if not flow.initialised:
         flow.initialise(*draw(max(batch_size, INITIAL), torch.Generator().manual_seed(seed)))
-    stack = FlowStack([flow])
+    stack, generator = FlowStack([flow]), torch.Generator().manual_seed(seed)
+    optimizer = make_optimizer(stack, weight_decay)
     try:
-        maximise(
-            stack,
-            make_optimizer(stack, weight_decay),
-            batches(),
-            steps=steps,
-            learning_rate=learning_rate,
-            max_norm=max_norm,
-            on_step=told,
-        )
+        for step in range(steps):
+            latent, condition = draw(batch_size, generator)
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate * rate_factor(step, steps)
+            batch = ([latent], None if condition is None else [condition])
+            losses.append(float(descend(stack, optimizer, batch, max_norm=max_norm)))
+            if not math.isfinite(losses[-1]):
+                raise ConfigError(
+                    "the loss of the flow is not finite",
+                    where=f"step {step + 1}",
+                    hint="Use a lower learning rate or a smaller max_norm.",
+                )
+            if progress is not None:
+                progress(step + 1, losses[-1])
     finally:
         stack.unstack([flow])
         flow.eval()

@@ -3,26 +3,28 @@
 from .critic import Critic, PatchCritic
 from .embedding import train_embedding
 from .experiment import train
-from .flow import make_conditions, make_pool, train_flow
-from .image_flow import PatchPool, fit_image_flow, see_layer
+from .flow import train_flows
+from .image_flow import ImagePool, PatchPool, fit_image_flow, fit_linear_part, see_layer
+from .latent_flow import LatentSource
 from .losses import critic_loss
-from .plan import flow_stage, plan_work
+from .plan import flow_stages, plan_work
 from .run import Run, make_fabric
 
 __all__ = [
     "Critic",
+    "ImagePool",
+    "LatentSource",
     "PatchCritic",
     "PatchPool",
     "Run",
     "critic_loss",
     "fit_image_flow",
-    "flow_stage",
-    "make_conditions",
+    "fit_linear_part",
+    "flow_stages",
     "make_fabric",
-    "make_pool",
     "plan_work",
     "see_layer",
     "train",
     "train_embedding",
-    "train_flow",
+    "train_flows",
 ]

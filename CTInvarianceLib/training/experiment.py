@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from torch import nn
 
-from ..base import Cancelled, ConfigError, Event, ModelsError, OnEvent, Reporter, json_text, part
+from ..base import Cancelled, ConfigError, Event, ModelsError, OnEvent, Reporter, json_text
 from ..config import (
     DOMAINS,
     LOG,
@@ -28,15 +27,17 @@ from ..config import (
     read_manifest,
 )
 from ..data import Data, Store, store_at
+from ..flow import ImageFlow, LayerFlow
 from ..models import Models, build_denoiser, build_embedding, build_flow, load_module, require_weights
 from .critic import Critic
 from .denoiser import train_l2, train_wgan_vgg
 from .embedding import build_critic, train_embedding
-from .flow import LatentPool, make_conditions, make_pool, train_flow
-from .image_flow import PatchPool, draw_pool, see_layer, train_image_flow
+from .flow import FlowSource, train_flows
+from .image_flow import ImageSource
+from .latent_flow import LatentSource
 from .lock import FolderLock
 from .perceptual import load_vgg19
-from .plan import flow_stage, plan_work
+from .plan import conditions_stage, flow_stages, plan_work
 from .prepare import prepare
 from .run import Run
 
@@ -165,7 +166,8 @@ def _check_batches(config: Config) -> None:
     """Several processes share every batch, so that they learn what one alone would."""
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     sizes = {name: settings.batch_size for name, settings in config.denoisers.items()}
-    for name, size in {"embedding": config.embedding.batch_size, **sizes}.items():
+    sizes |= {"embedding": config.embedding.batch_size, "flow": config.flow.batch_size}
+    for name, size in sizes.items():
         if size % processes:
             raise ConfigError(
                 f"a batch of {size} patches cannot be shared by {processes} processes",
@@ -250,69 +252,45 @@ def _finished(run: Run, stage: str, file: str, build: Callable[[], Any], make: C
         return run.fabric.to_device(module.eval().requires_grad_(False))
     module = make()
     run.save(file, module.state_dict())
-    if run.fabric.is_global_zero:
-        path_in(run.folder, run.checkpoint_file(stage)).unlink(missing_ok=True)
-    run.fabric.barrier()
-    run.report.progress(stage, 1.0)
+    run.end_stage(stage)
     return run.fabric.to_device(module)
 
 
 def _flows(run: Run, embeddings: dict[str, Any], denoisers: dict[str, nn.Module]) -> None:
-    """One flow per denoiser, layer and domain; conditions are shared by the domains, latents by the layers."""
-    pool = patches = None
-    for name, denoiser in denoisers.items():
-        layers = list(run.config.denoisers[name].layers)
-        wanted = [(la, d) for la in layers for d in DOMAINS if not run.known(flow_file(name, la, d))]
-        for layer in layers:
-            for domain in DOMAINS:
-                if (layer, domain) not in wanted:
-                    run.report.skip(flow_stage(name, layer, domain))
-        if not wanted:
-            run.report.skip(f"conditions {name}")
-            continue
-        open_layers = list(dict.fromkeys(layer for layer, _ in wanted))
-        if run.config.embedding.kind == "complete":
-            patches = patches or draw_pool(run, denoisers)
-            train = _image_flows(run, patches, name, denoiser, open_layers)
-        else:
-            pool = pool or make_pool(run, embeddings, denoisers)
-            train = _latent_flows(run, pool, name, denoiser, open_layers)
-        for layer, domain in wanted:
-            flow = train(layer, domain)
-            run.save(flow_file(name, layer, domain), flow.state_dict())
+    """A flow for every denoiser, layer and domain; those of a denoiser are trained together."""
+    for name in denoisers:
+        for stage, layers in flow_stages(run.config, name).items():
+            _flows_together(run, embeddings, denoisers, name, layers, stage)
 
 
-TrainFlow = Callable[[str, str], nn.Module]
-"""(layer, domain) -> its flow."""
-
-
-def _image_flows(
-    run: Run, patches: PatchPool, name: str, denoiser: nn.Module, layers: list[str]
-) -> TrainFlow:
-    looks = {}
-    for number, layer in enumerate(layers):
-        heard = part(
-            partial(run.report.progress, f"conditions {name}"),
-            number / len(layers),
-            (number + 1) / len(layers),
-        )
-        looks[layer] = see_layer(
-            patches,
-            denoiser,
-            layer,
-            tolerances=run.config.flow.tolerances,
-            dose=run.config.data.dose,
-            seed=run.config.seed,
-            device=run.fabric.device,
-            progress=heard,
-        )
-    return lambda layer, domain: train_image_flow(
-        run, denoiser, layer, domain, patches, looks[layer], flow_stage(name, layer, domain)
-    )
-
-
-def _latent_flows(run: Run, pool: LatentPool, name: str, denoiser: nn.Module, layers: list[str]) -> TrainFlow:
-    conditions = make_conditions(run, pool, name, denoiser, layers, f"conditions {name}")
-    return lambda layer, domain: train_flow(
-        run, denoiser, layer, conditions[layer], pool.posteriors[domain], flow_stage(name, layer, domain)
-    )
+def _flows_together(
+    run: Run,
+    embeddings: dict[str, Any],
+    denoisers: dict[str, nn.Module],
+    name: str,
+    layers: tuple[str, ...],
+    stage: str,
+) -> None:
+    conditions = conditions_stage(stage)
+    files = {
+        f"layer {layer} {domain}": flow_file(name, layer, domain) for layer in layers for domain in DOMAINS
+    }
+    if all([run.known(file) for file in files.values()]):
+        run.report.skip(conditions)
+        run.report.skip(stage)
+        return
+    flows = [
+        build_flow(run.config, denoisers[name], layer, domain).to(run.fabric.device)
+        for layer in layers
+        for domain in DOMAINS
+    ]
+    source: FlowSource
+    if run.config.embedding.kind == "complete":
+        source = ImageSource(run, name, denoisers, layers, cast(list[ImageFlow], flows))
+    else:
+        source = LatentSource(run, name, denoisers, embeddings, layers, cast(list[LayerFlow], flows))
+    inner = dict(zip(files, (flow.flow for flow in flows), strict=True))
+    train_flows(run, source, inner, conditions=conditions, stage=stage)
+    for file, flow in zip(files.values(), flows, strict=True):
+        run.save(file, flow.state_dict())
+    run.end_stage(stage)

@@ -1,191 +1,147 @@
-"""Training of the flows: one for every denoiser, layer and domain, on latents and conditions computed once."""
+"""Training of all flows of a denoiser at once, by maximum likelihood: one flat loop."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from ..config import DOMAINS
-from ..denoisers import reach, representations
-from ..embedding import Embedding, Posterior
-from ..flow import BlockPCA, GridRegression, LatentRegression, LayerFlow, Ridge
-from ..models import build_flow
-from ..tensors import batch_size
-from ..volumes import Region
-from .run import Run, stage_seed
+from ..base import Progress
+from ..config import FlowConfig
+from ..flow import Flow, FlowBatch, FlowStack, descend, make_optimizer
+from .run import Run, seeded, set_learning_rate
+from .watch import LOOK_EVERY, Watch
 
-_ENCODED_AT_ONCE = 64
-_STEM_PATCHES = 96  # enough blocks (256 each of 8×8 pixels at 128×128) for the stem's principal components
-_REGRESSED_AT_ONCE = 16
-_MAX_NORM = 10.0  # of the gradient, for every cell of a latent
+INITIAL = 64  # latents, at least, from which the first scales are set: fewer have a covariance by chance
+_MAX_NORM = 10.0  # of a flow's gradient, for every cell of a grid
+_VALIDATED, _AT_ONCE = 64, 16  # patches kept for the validation, the same every time
 
 
-@dataclass(frozen=True)
-class LatentPool:
-    """Patches drawn once, and their latents.
+class FlowPool(Protocol):
+    """Patches as all flows of a denoiser see them."""
 
-    Attributes:
-        low_dose: (P, 1, H, W), normalised: what the denoiser sees, with a margin.
-        inner: the patches without the margin.
-        posteriors: domain -> posterior of all patches' latents.
+    def __len__(self) -> int:
+        """How many patches."""
+        ...
+
+    def drawn(self, count: int, generator: torch.Generator, own: slice = slice(None)) -> FlowBatch:
+        """What every flow sees of patches drawn by chance: `count` over all processes, those of one of them."""
+        ...
+
+
+class FlowSource(Protocol):
+    """Where pools come from; patches are numbered, and the same for a number whoever draws them."""
+
+    def begin(self, numbers: range, progress: Progress) -> FlowPool:
+        """The first pool, from which all that has a closed form is set."""
+        ...
+
+    def pool(self, numbers: range) -> FlowPool:
+        """A later one."""
+        ...
+
+    def kept(self, count: int) -> FlowPool:
+        """Patches of patients kept for validation."""
+        ...
+
+
+def pools(config: FlowConfig) -> list[tuple[range, int]]:
+    """The numbers of every pool's patches, and the step from which it is drawn from."""
+    count = -(-config.patches // config.at_once)
+    size = -(-config.patches // count)
+    return [
+        (range(number * size, min((number + 1) * size, config.patches)), -(-number * config.steps // count))
+        for number in range(count)
+    ]
+
+
+def train_flows(
+    run: Run, source: FlowSource, flows: Mapping[str, Flow], *, conditions: str, stage: str
+) -> None:
+    """Fit flows of one denoiser; they are left in eval mode, with the weights that remain.
+
+    Args:
+        run: the run; its configuration's `flow` says how.
+        source: of what the flows see.
+        flows: what metrics call them -> flow, on the run's device; in the order of `source`.
+        conditions: the stage in which the first pool is made.
+        stage: that of the training.
     """
+    config, fabric = run.config.flow, run.fabric
+    plan = pools(config)
+    pool = source.begin(plan[0][0], lambda fraction: run.report.progress(conditions, fraction))
+    count = min(config.batch_size, len(pool))
+    with torch.no_grad():
+        initialise(list(flows.values()), pool.drawn(max(count, INITIAL), seeded(run.config.seed, stage)))
+    stack = FlowStack(list(flows.values()))
+    optimizer = make_optimizer(stack, config.weight_decay)
+    trained = {"flows": (stack, optimizer)}
+    kept = _validation_batches(source, run.config.seed) if config.validate_every else []
 
-    low_dose: Tensor
-    inner: Region
-    posteriors: dict[str, Posterior]
+    def validate(module: torch.nn.Module) -> float:
+        assert isinstance(module, FlowStack)  # what is trained here
+        return float(torch.stack([_nats(module, batch).mean() for batch in kept]).mean())
 
-
-@torch.no_grad()
-def make_pool(
-    run: Run, embeddings: Mapping[str, Embedding], denoisers: Mapping[str, nn.Module]
-) -> LatentPool:
-    """Draw the patches and encode them in both domains, with the same weighting of patients as everywhere.
-
-    Embeddings of any size see patches with a margin as wide as what a denoiser reaches, which is cut off again:
-    latents and representations are then those of a patch inside an image.
-    """
-    size = run.config.embedding.patch_size
-    margin = _margin(run, next(iter(embeddings.values())), denoisers)
-    seed = stage_seed(run.config.seed, "flow patches")
-    # Not on the device: all of them at once, with their margins, may be more than it holds.
-    low, full = (
-        each.cpu() for each in run.patches.draw(run.config.flow.patches, size + 2 * margin, seed=seed)
+    watch = Watch(
+        stage,
+        config.steps,
+        trained,
+        run.report,
+        fabric=fabric,
+        validate=validate,
+        every=config.validate_every,
+        patience=config.patience,
     )
-    images: dict[str, Tensor] = dict(zip(DOMAINS, (low, full), strict=True))
-    inner = Region(margin, margin, size, size)
-    posteriors = {}
-    for domain, embedding in embeddings.items():
-        cells = _cells(inner, embedding)
-        parts = [embedding.encode(run.fabric.to_device(p)) for p in images[domain].split(_ENCODED_AT_ONCE)]
-        mean, std = (
-            torch.cat([cells.of(getattr(p, name)) if cells else getattr(p, name) for p in parts])
-            for name in ("mean", "std")
+    checkpoint, first = run.resume(stage, trained, watch)
+    average = run.average if fabric.world_size > 1 else None
+    own = slice(fabric.global_rank, None, fabric.world_size)
+    current = 0
+    for step in range(first, config.steps):
+        if watch.over(step):
+            break
+        number = max(index for index, (_, begun) in enumerate(plan) if begun <= step)
+        if number != current:
+            pool, current = source.pool(plan[number][0]), number
+        batch = pool.drawn(count, seeded(run.config.seed, stage, step), own)
+        set_learning_rate(optimizer, config.learning_rate * watch.rate(step))
+        losses = descend(stack, optimizer, batch, max_norm=max_norm(batch), average=average)
+        watch.seen(step, losses.sum())
+        if step % LOOK_EVERY == 0:
+            run.report.metric(stage, step, nll=float(losses.mean()))
+        run.end_step(stage, step, watch.steps, checkpoint)
+    watch.finish()
+    stack.unstack(list(flows.values()))
+    if kept:
+        nats = torch.stack([_nats(stack, batch) for batch in kept]).mean(0)
+        found = dict(zip(flows, nats.tolist(), strict=True))
+        run.report.metric(
+            stage, watch.steps, **{f"validation, {name}": value for name, value in found.items()}
         )
-        posteriors[domain] = Posterior(mean, std)
-    return LatentPool(low, inner, posteriors)
+    for flow in flows.values():
+        flow.eval()
 
 
-def _margin(run: Run, embedding: Embedding, denoisers: Mapping[str, nn.Module]) -> int:
-    """Pixels, a multiple of the embedding's factor; 0 for an embedding of one size, or where slices have no room."""
-    if embedding.fixed_size:
-        return 0
-    reached = [reach(d, la) or 0 for name, d in denoisers.items() for la in run.config.denoisers[name].layers]
-    wanted = -(-max(reached, default=0) // embedding.factor) * embedding.factor
-    room = run.patches.margin(run.config.embedding.patch_size, wanted)
-    return room // embedding.factor * embedding.factor
+def initialise(flows: Sequence[Flow], batch: FlowBatch) -> None:
+    """Set every flow's scales from what it sees."""
+    latents, conditions = batch
+    for number, flow in enumerate(flows):
+        flow.initialise(latents[number], None if conditions is None else conditions[number])
 
 
-def _cells(inner: Region, embedding: Embedding) -> Region | None:
-    """The cells of a region; None: the latent is no grid."""
-    if embedding.fixed_size:
-        return None
-    return Region(*(side // embedding.factor for side in (inner.top, inner.left, inner.height, inner.width)))
+def max_norm(batch: FlowBatch) -> float:
+    """What a flow's gradient is clipped to."""
+    latent = batch[0][0]
+    return _MAX_NORM * (latent[0, 0].numel() if latent.ndim > 2 else 1)
 
 
-@dataclass(frozen=True)
-class LayerConditions:
-    """What all flows of one layer share.
-
-    Attributes:
-        stem: fitted.
-        features: its output for all patches, (P, k, h, w).
-        ridge: regression of vector latents on these features.
-    """
-
-    stem: BlockPCA
-    features: Tensor
-    ridge: Ridge | None
+def _validation_batches(source: FlowSource, seed: int) -> list[FlowBatch]:
+    pool, generator = source.kept(_VALIDATED), seeded(seed, "flow validation")
+    return [pool.drawn(_AT_ONCE, generator) for _ in range(_VALIDATED // _AT_ONCE)]
 
 
 @torch.no_grad()
-def make_conditions(
-    run: Run, pool: LatentPool, name: str, denoiser: nn.Module, layers: Sequence[str], stage: str
-) -> dict[str, LayerConditions]:
-    """Conditions of all patches at several layers, with one pass through the denoiser."""
-    size = batch_size(pool.low_dose.shape[-2] * pool.low_dose.shape[-1], run.fabric.device)
-    untrained = {layer: _untrained(run, denoiser, layer).to(run.fabric.device) for layer in layers}
-
-    def inner(part: Tensor) -> dict[str, Tensor]:
-        found = representations(denoiser, run.fabric.to_device(part), layers)
-        return {layer: pool.inner.scaled(part.shape[-1] // z.shape[-1]).of(z) for layer, z in found.items()}
-
-    first = [inner(part) for part in pool.low_dose[:_STEM_PATCHES].split(size)]
-    for layer in layers:
-        explained = untrained[layer].stem.fit([z[layer] for z in first], seed=run.config.seed)
-        run.report.metric(stage, 0, **{f"explained variance, {name} layer {layer}": explained})
-    del first
-    outputs: dict[str, list[Tensor]] = {layer: [] for layer in layers}
-    for number, part in enumerate(parts := pool.low_dose.split(size)):
-        for layer, z in inner(part).items():
-            outputs[layer].append(untrained[layer].condition(z))
-        run.report.progress(stage, (number + 1) / len(parts))
-    conditions = {}
-    for layer, flow in untrained.items():
-        features, ridge = torch.cat(outputs.pop(layer)), None
-        if isinstance(flow.regression, LatentRegression):
-            flow.regression.importance.copy_(flow.stem.importance[: flow.regression.features])
-            ridge = Ridge(flow.regression.rows(features))
-        conditions[layer] = LayerConditions(flow.stem, features, ridge)
-    return conditions
-
-
-def train_flow(
-    run: Run, denoiser: nn.Module, layer: str, conditions: LayerConditions, latents: Posterior, stage: str
-) -> LayerFlow:
-    """The linear part in closed form, then maximum likelihood of what it leaves: NLL under N(0, 1), nats.
-
-    Latents are drawn from their posterior.
-    """
-    config = run.config.flow
-    trained = _untrained(run, denoiser, layer).to(conditions.features.device)
-    trained.stem.load_state_dict(conditions.stem.state_dict())
-    predicted = _regress(trained, conditions, latents.mean)
-    left = float((latents.mean - predicted).square().mean() / latents.mean.var())
-    run.report.metric(stage, 0, linearly_unexplained=left)
-    history = trained.flow.fit(
-        latents.mean - predicted,
-        conditions.features,
-        stds=latents.std,
-        steps=config.steps,
-        batch_size=min(config.batch_size, len(conditions.features)),
-        learning_rate=config.learning_rate,
-        weight_decay=config.weight_decay,
-        max_norm=_MAX_NORM * latents.mean[0, 0].numel(),
-        seed=run.config.seed,
-        progress=lambda step, loss: run.report.progress(stage, step / config.steps),
-    )
-    run.report.metric(stage, config.steps, nll=history[-1])
-    return trained.eval().requires_grad_(False)
-
-
-def _untrained(run: Run, denoiser: nn.Module, layer: str) -> LayerFlow:
-    """The same for both domains."""
-    flow = build_flow(run.config, denoiser, layer, "low")
-    assert isinstance(flow, LayerFlow)  # what the embeddings that leave something out have
-    return flow
-
-
-@torch.no_grad()
-def _regress(trained: LayerFlow, conditions: LayerConditions, latents: Tensor) -> Tensor:
-    """Set the linear part and return what it predicts, as it would for patches that it has not seen.
-
-    For vectors, every patch is predicted by a regression that it took no part in: on its own residuals, which are
-    far smaller, the flow would learn to be far too sure. Grids have so many cells that this makes no difference.
-    """
-    regression = trained.regression
-    if isinstance(regression, GridRegression):
-        pairs = list(
-            zip(conditions.features.split(_REGRESSED_AT_ONCE), latents.split(_REGRESSED_AT_ONCE), strict=True)
-        )
-        regression.fit(pairs)
-        return torch.cat([regression(h) for h, _ in pairs])
-    assert isinstance(regression, LatentRegression)  # there are two kinds
-    assert conditions.ridge is not None  # made for this kind
-    weight, bias, predicted = conditions.ridge.solve(latents)
-    regression.importance.copy_(conditions.stem.importance[: regression.features])
-    regression.weight.copy_(weight)
-    regression.bias.copy_(bias)
-    return predicted
+def _nats(stack: FlowStack, batch: FlowBatch) -> Tensor:
+    """-log p of every flow, (flows,)."""
+    return -stack.log_prob(*batch).mean(1)

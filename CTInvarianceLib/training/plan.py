@@ -5,19 +5,36 @@ from __future__ import annotations
 import dataclasses
 
 from ..config import DOMAINS, Config, DenoiserConfig
-from ..models import build_denoiser
+from ..models import build_denoiser, flow_weights
 
 # 10⁹ multiplications a second, measured on two CPU cores with the quick preset; other machines differ by a
 # common factor for the most part, see `machine`.
 _EMBEDDING_RATE, _DENOISER_RATE, _WGAN_RATE, _CONDITION_RATE, _FLOW_RATE = 60.0, 60.0, 34.0, 40.0, 10.0
 _DATA_S = 10.0  # until it is known what there is to read
 _CONVERTED_S, _SIMULATED_S = 2e-8, 5e-7  # a byte of a series, and of one with its simulated low dose
+_VALIDATED = 64  # patches of the flows' validation
+_TOGETHER = 1 << 27  # weights: half a gigabyte, two with gradients and moments
 _MARGIN, _PASSES = 16, 24  # pixels around a patch that a layer reaches; of the network for one estimate
 
 
-def flow_stage(name: str, layer: str, domain: str) -> str:
-    """The name of the stage that trains a layer's flow."""
-    return f"flow {name} layer {layer} {domain}"
+def flow_stages(config: Config, name: str) -> dict[str, tuple[str, ...]]:
+    """The stages that train a denoiser's flows, and the layers whose flows, of both domains, each trains together.
+
+    All of them at once, as long as their weights, with gradients and moments, leave memory for other things.
+    """
+    layers, side = config.denoisers[name].layers, config.embedding.patch_size
+    both = len(DOMAINS) * flow_weights(config, config.flow.components, side**2)
+    groups = max(1, min(len(layers), -(-len(layers) * both // _TOGETHER)))
+    size = -(-len(layers) // groups)
+    parts = [layers[first : first + size] for first in range(0, len(layers), size)]
+    return {
+        f"flows {name}" + (f" {number}" if len(parts) > 1 else ""): own for number, own in enumerate(parts, 1)
+    }
+
+
+def conditions_stage(stage: str) -> str:
+    """The name of the stage before a stage of flows, in which what they see first is made."""
+    return stage.replace("flows ", "conditions ", 1)
 
 
 def plan_data(*, converted: int, simulated: int) -> float:
@@ -31,11 +48,14 @@ def plan_work(config: Config) -> dict[str, float]:
     plan = {"data": _DATA_S, **{f"embedding {domain}": _embedding(config) for domain in DOMAINS}}
     for name, denoiser in config.denoisers.items():
         plan[f"denoiser {name}"] = _denoiser(denoiser)
-    one_flow = 3 * flow.steps * flow.batch_size * _flow_work(config)
+    one_flow = 3 * flow.steps * flow.batch_size * _flow_work(config) / _FLOW_RATE * 1e-9
     for name, denoiser in config.denoisers.items():
-        plan[f"conditions {name}"] = 3 + _conditions(config, denoiser) / _CONDITION_RATE * 1e-9
-        for layer in denoiser.layers:
-            plan |= {flow_stage(name, layer, domain): one_flow / _FLOW_RATE * 1e-9 for domain in DOMAINS}
+        for stage, layers in flow_stages(config, name).items():
+            a_patch = _condition(config, denoiser, len(layers)) / _CONDITION_RATE * 1e-9
+            begun = min(flow.patches, flow.at_once)
+            plan[conditions_stage(stage)] = 3 + begun * a_patch
+            later = flow.patches - begun + (_VALIDATED if flow.validate_every else 0)
+            plan[stage] = len(layers) * len(DOMAINS) * one_flow + later * a_patch
     return plan
 
 
@@ -50,14 +70,13 @@ def _embedding(config: Config) -> float:
     return 2 + e.steps * e.batch_size * e.patch_size**2 * per_pixel / _EMBEDDING_RATE * 1e-9
 
 
-def _conditions(config: Config, denoiser: DenoiserConfig) -> int:
-    """Multiplications of what the flows of a denoiser see of z."""
+def _condition(config: Config, denoiser: DenoiserConfig, layers: int) -> int:
+    """Multiplications of what the flows of some layers see of one patch."""
     flow = config.flow
     if config.embedding.kind != "complete":
-        return flow.patches * config.embedding.patch_size**2 * _parameters(denoiser)
-    window = flow.patch_size + _MARGIN
+        return config.embedding.patch_size**2 * _parameters(denoiser)
     # An estimate for every layer; layers lie evenly in the network, so on average half of it is passed through.
-    return flow.patches * window**2 * _parameters(denoiser) * _PASSES * (len(denoiser.layers) + 1) // 2
+    return (flow.patch_size + _MARGIN) ** 2 * _parameters(denoiser) * _PASSES * (layers + 1) // 2
 
 
 def _flow_work(config: Config) -> int:

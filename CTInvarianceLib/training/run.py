@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..base import Cancelled, Reporter
 from ..config import CHECKPOINTS, Config, path_in, read_manifest, record_file, require_file
@@ -19,6 +19,7 @@ from ..data import Patches
 from ..models import save_tensors
 from .checkpoint import Checkpoint
 from .origin import Origin, metadata, require_origin
+from .shares import Share
 from .state import Trained
 from .watch import Watch
 
@@ -74,6 +75,24 @@ class Run:
         low, full = self.patches.draw(count, size, seed=stage_seed(self.config.seed, purpose))
         return self.fabric.to_device(low), self.fabric.to_device(full)
 
+    @property
+    def share(self) -> Share:
+        """This process's part of what is done once for all of them."""
+        fabric = self.fabric
+        return Share(
+            fabric.global_rank, fabric.world_size, lambda own: torch.as_tensor(fabric.all_gather(own))
+        )
+
+    def average(self, module: nn.Module, losses: Tensor) -> Tensor:
+        """Average a module's gradients over all processes, and losses (n,), which are returned."""
+        gradients = [p.grad for p in module.parameters() if p.grad is not None]
+        own = torch.cat([each.flatten() for each in (*gradients, losses)])
+        whole = torch.as_tensor(self.fabric.all_reduce(own, reduce_op="mean"))
+        *means, averaged = whole.split([each.numel() for each in (*gradients, losses)])
+        for gradient, mean in zip(gradients, means, strict=True):
+            gradient.copy_(mean.view_as(gradient))
+        return averaged
+
     def resume(self, stage: str, trained: Trained, watch: Watch) -> tuple[Checkpoint, int]:
         """The stage's checkpoint, brought back if there is one, and the number of steps that are done.
 
@@ -95,6 +114,13 @@ class Run:
             checkpoint.save(step + 1, now=True)
             raise
         checkpoint.save(step + 1)
+
+    def end_stage(self, stage: str) -> None:
+        """All of it is saved: its checkpoint is of no more use."""
+        if self.fabric.is_global_zero:
+            path_in(self.folder, self.checkpoint_file(stage)).unlink(missing_ok=True)
+        self.fabric.barrier()
+        self.report.progress(stage, 1.0)
 
     def save(self, file: str, tensors: Mapping[str, Tensor]) -> None:
         """Save a finished part, with what it was made from, and note its checksum; done by one of the processes."""
