@@ -93,7 +93,7 @@ def test_events_tell_stage_fraction_and_time_left(trained, kind):
     assert events[-1]["event"] == "result"
     assert fractions == sorted(fractions)
     assert fractions[-1] == pytest.approx(1)
-    assert {"data", "embedding low", "denoiser chen", "flow yang layer 8 full"} <= {
+    assert {"data", "embedding low", "denoiser chen", "flows yang"} <= {
         e["stage"] for e in progress
     }
     assert all(e["eta_s"] is None or e["eta_s"] >= 0 for e in progress)
@@ -108,7 +108,7 @@ def test_a_run_cancelled_again_and_again_goes_on_to_the_same_weights(trained, ki
     _, whole, _ = trained
     out = tmp_path / "run"
     finished = []
-    for stage in ("embedding low", "denoiser chen", "denoiser yang", "flow chen layer 5 low"):
+    for stage in ("embedding low", "denoiser chen", "denoiser yang", "flows chen"):
         seen = []
 
         def stop(seen=seen, stage=stage):
