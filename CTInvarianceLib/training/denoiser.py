@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ..config import DenoiserConfig
 from ..embedding import Embedding
 from ..models import build_denoiser
+from .accumulation import Halving
 from .critic import Critic
 from .losses import critic_loss, feature_distance
 from .perceptual import load_vgg19
@@ -34,19 +35,23 @@ def train_l2(run: Run, name: str) -> nn.Module:
     model, optimizer = run.fabric.setup(denoiser, optimizer)
     watch = _watch(run, stage, config, trained, F.mse_loss)
     checkpoint, first = run.resume(stage, trained, watch)
+    halving = Halving(run, stage)
+
+    def learn(low: Tensor, full: Tensor) -> dict[str, Tensor]:
+        optimizer.zero_grad()
+        found = halving.gradients(lambda x, y: {"loss": F.mse_loss(model(x), y)}, low, full)
+        optimizer.step()
+        return found
 
     batches = run.batches(stage, first, config.steps, config.batch_size, config.patch_size)
     for step, low, full, _ in batches:
         if watch.over(step):
             break
         set_learning_rate(optimizer, config.learning_rate * watch.rate(step))
-        loss = F.mse_loss(model(low), full)
-        optimizer.zero_grad()
-        run.fabric.backward(loss)
-        optimizer.step()
-        watch.seen(step, loss)
+        found = halving.step(learn, low, full)
+        watch.seen(step, *found.values())
         if step % LOOK_EVERY == 0:
-            run.report.metric(stage, step, loss=loss.item())
+            run.report.metric(stage, step, **{name: value.item() for name, value in found.items()})
         run.end_step(stage, step, watch.steps, checkpoint)
     watch.finish()
     return denoiser.eval().requires_grad_(False)
@@ -76,29 +81,39 @@ def train_wgan_vgg(run: Run, name: str, embedding: Embedding) -> nn.Module:
     watch = _watch(run, stage, config, trained, distance)
     checkpoint, first = run.resume(stage, trained, watch)
 
+    halving = Halving(run, stage)
+
+    def loss_of_critic(real: Tensor, fake: Tensor, weight: Tensor) -> dict[str, Tensor]:
+        return {"critic": critic_loss(critic, real, fake, weight)}
+
+    def loss_of(low: Tensor, full: Tensor, denoised: Tensor) -> dict[str, Tensor]:
+        denoised = denoised if denoised.requires_grad else model(low)
+        perceptual = distance(denoised, full)
+        loss = config.perceptual_weight * perceptual - critic(denoised).mean()
+        return {"loss": loss, "perceptual": perceptual}
+
+    def learn(low: Tensor, full: Tensor, weights: Tensor) -> dict[str, Tensor]:
+        (denoised,) = halving.outputs(model, low)
+        for weight in weights:
+            critic_optimizer.zero_grad()
+            of_critic = halving.gradients(loss_of_critic, full, denoised.detach(), weight)
+            critic_optimizer.step()
+        optimizer.zero_grad()
+        found = halving.gradients(loss_of, low, full, denoised)
+        optimizer.step()
+        return found | of_critic
+
     batches = run.batches(stage, first, config.steps, config.batch_size, config.patch_size)
-    for step, low, full, generator in batches:
+    for step, low, full, draws in batches:
         if watch.over(step):
             break
         for each in (optimizer, critic_optimizer):
             set_learning_rate(each, config.learning_rate * watch.rate(step))
-        denoised = model(low)
-        for _ in range(config.critic_steps):
-            loss_c = critic_loss(critic, full, denoised.detach(), generator=generator)
-            critic_optimizer.zero_grad()
-            fabric.backward(loss_c)
-            critic_optimizer.step()
-
-        perceptual = distance(denoised, full)
-        loss = config.perceptual_weight * perceptual - critic(denoised).mean()
-        optimizer.zero_grad()
-        fabric.backward(loss)
-        optimizer.step()
-        watch.seen(step, loss, loss_c)
+        weights = torch.stack([draws.uniform(len(low), 1, 1, 1) for _ in range(config.critic_steps)])
+        found = halving.step(learn, low, full, weights.to(low))
+        watch.seen(step, *found.values())
         if step % LOOK_EVERY == 0:
-            run.report.metric(
-                stage, step, loss=loss.item(), perceptual=perceptual.item(), critic=loss_c.item()
-            )
+            run.report.metric(stage, step, **{name: value.item() for name, value in found.items()})
         run.end_step(stage, step, watch.steps, checkpoint)
     watch.finish()
     return denoiser.eval().requires_grad_(False)

@@ -11,6 +11,7 @@ from ..config import EmbeddingConfig
 from ..embedding import Embedding, kl_divergence
 from ..models import build_embedding
 from ..tensors import principal_components
+from .accumulation import Halving, LossOf
 from .critic import Critic, PatchCritic
 from .losses import critic_loss, feature_distance
 from .perceptual import load_vgg19
@@ -51,42 +52,59 @@ def train_embedding(run: Run, domain: str, guide: nn.Module | None = None) -> Em
     critic_start = round(config.critic_from * config.steps)
     pixels = config.patch_size**2
 
+    halving = Halving(run, stage)
+
+    def loss_of_critic(real: Tensor, fake: Tensor, weight: Tensor) -> dict[str, Tensor]:
+        return {"critic": critic_loss(critic, real, fake, weight)}
+
+    def learn(x: Tensor, noise: Tensor, weight: Tensor, seen: Tensor | None, step: int) -> dict[str, Tensor]:
+        adversarial = step >= critic_start
+
+        def loss_of(x: Tensor, noise: Tensor, seen: Tensor | None, *outputs: Tensor) -> dict[str, Tensor]:
+            decoded, mean, log_variance = outputs if outputs[0].requires_grad else model(x, noise, seen)
+            l1 = (decoded - x).abs().sum() / len(x)
+            kl = kl_divergence(mean, log_variance).mean()
+            loss = config.reconstruction_weight * l1 + config.kl_weight * kl
+            if vgg is not None:
+                loss = loss + config.perceptual_weight * pixels * feature_distance(vgg, decoded, x, "l1")
+            if adversarial:
+                loss = loss - config.adversarial_weight * critic(decoded).mean()
+            return {"descended": loss / pixels, "loss": loss, "l1": l1 / pixels, "kl": kl}
+
+        outputs = halving.outputs(model, x, noise, seen)
+        if adversarial and step % config.critic_every == 0:
+            _update(critic, critic_optimizer, halving, loss_of_critic, x, outputs[0].detach(), weight)
+        return _update(model, optimizer, halving, loss_of, x, noise, seen, *outputs)
+
     batches = run.batches(stage, first, config.steps, config.batch_size, config.patch_size)
-    for step, low, full, generator in batches:
+    for step, low, full, draws in batches:
         if watch.over(step):
             break
         x = low if domain == "low" else full
-        adversarial = step >= critic_start
         set_learning_rate(optimizer, config.learning_rate * watch.rate(step))
-        noise = torch.randn(len(x), *embedding.latent_shape, generator=generator)
-        decoded, mean, log_variance = model(x, fabric.to_device(noise), _denoised(guide, low))
-
-        if adversarial and step % config.critic_every == 0:
-            loss_c = critic_loss(critic, x, decoded.detach(), generator=generator)
-            _update(run, critic, critic_optimizer, loss_c)
-
-        l1 = (decoded - x).abs().sum() / len(x)
-        kl = kl_divergence(mean, log_variance).mean()
-        loss = config.reconstruction_weight * l1 + config.kl_weight * kl
-        if vgg is not None:
-            loss = loss + config.perceptual_weight * pixels * feature_distance(vgg, decoded, x, "l1")
-        if adversarial:
-            loss = loss - config.adversarial_weight * critic(decoded).mean()
-        _update(run, model, optimizer, loss / pixels)
-
-        watch.seen(step, loss)
+        noise = draws.normal(len(x), *embedding.latent_shape).to(x)
+        weight = draws.uniform(len(x), 1, 1, 1).to(x)
+        found = halving.step(learn, x, noise, weight, _denoised(guide, low), step)
+        watch.seen(step, found["loss"])
         if step % LOOK_EVERY == 0:
-            run.report.metric(stage, step, loss=loss.item(), l1=l1.item() / pixels, kl=kl.item())
+            run.report.metric(stage, step, **{name: found[name].item() for name in ("loss", "l1", "kl")})
         run.end_step(stage, step, watch.steps, checkpoint)
     watch.finish()
     return embedding.eval().requires_grad_(False)
 
 
-def _update(run: Run, module: nn.Module, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
+def _update(
+    module: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    halving: Halving,
+    loss_of: LossOf,
+    *batch: Tensor | None,
+) -> dict[str, Tensor]:
     optimizer.zero_grad()
-    run.fabric.backward(loss)
+    found = halving.gradients(loss_of, *batch)
     nn.utils.clip_grad_norm_(module.parameters(), _CLIP)
     optimizer.step()
+    return found
 
 
 def build_critic(config: EmbeddingConfig, *, seed: int) -> nn.Module:

@@ -6,16 +6,15 @@ import torch
 from torch import Tensor, nn
 
 
-def critic_loss(critic: nn.Module, real: Tensor, fake: Tensor, *, generator: torch.Generator) -> Tensor:
+def critic_loss(critic: nn.Module, real: Tensor, fake: Tensor, weight: Tensor) -> Tensor:
     """WGAN-GP: E C(fake) − E C(real) + 10 E (‖∇C‖ − 1)² (Gulrajani et al. 2017, arXiv:1704.00028).
 
     Args:
         critic: (N, 1, H, W) -> (N, 1).
         real: (N, 1, H, W), normalised.
         fake: the same shape, detached.
-        generator: draws the points between the two at which the gradient is asked for.
+        weight: (N, 1, 1, 1), drawn evenly from 0 to 1: where between the two the gradient is asked for.
     """
-    weight = torch.rand(len(real), 1, 1, 1, generator=generator).to(real)
     between = (weight * real + (1 - weight) * fake).requires_grad_()
     (gradient,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
     penalty = (gradient.flatten(1).norm(dim=1) - 1).square().mean()

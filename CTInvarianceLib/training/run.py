@@ -19,7 +19,7 @@ from ..data import Patches
 from ..models import save_tensors
 from .checkpoint import Checkpoint
 from .origin import Origin, metadata, require_origin
-from .shares import Share
+from .shares import Draws, Share
 from .state import Trained
 from .watch import Watch
 
@@ -46,14 +46,15 @@ class Run:
     validation: Patches
     origin: Origin
 
-    def generator(self, stage: str, step: int) -> torch.Generator:
-        """Random numbers of one step, the same whether or not the run was interrupted before; own to every rank."""
-        return seeded(self.config.seed, stage, step, self.fabric.global_rank)
+    def draws(self, stage: str, step: int) -> Draws:
+        """Random numbers of one step, the same whether or not the run was interrupted before."""
+        fabric = self.fabric
+        return Draws(seeded(self.config.seed, stage, step), fabric.global_rank, fabric.world_size)
 
     def batches(
         self, stage: str, first: int, steps: int, count: int, size: int
-    ) -> Iterator[tuple[int, Tensor, Tensor, torch.Generator]]:
-        """Every step from `first` on: its number, low- and full-dose patches on the run's device, and its generator.
+    ) -> Iterator[tuple[int, Tensor, Tensor, Draws]]:
+        """Every step from `first` on: number, low- and full-dose patches on the run's device, and random numbers.
 
         `count` patches a step are shared by all processes: together they see what one alone would have seen.
         """
@@ -68,7 +69,7 @@ class Run:
             workers=0 if fabric.device.type == "cpu" or self.patches.resident else _WORKERS,
         )
         for step, (low, full) in zip(range(first, steps), drawn, strict=True):
-            yield step, fabric.to_device(low), fabric.to_device(full), self.generator(stage, step)
+            yield step, fabric.to_device(low), fabric.to_device(full), self.draws(stage, step)
 
     def draw(self, purpose: str, count: int, size: int) -> tuple[Tensor, Tensor]:
         """Training patches for something that is done once, on the run's device; the same in every process."""

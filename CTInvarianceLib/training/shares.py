@@ -37,3 +37,26 @@ class Share:
         if self.ranks == 1:
             return own
         return self.gather(own).flatten(0, 1)[:count]
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Random numbers of one step for things that processes share in turn: together those that one alone would draw.
+
+    Attributes:
+        generator: the same for all processes.
+        rank: this process, whose things are number rank, rank + ranks, …
+        ranks: how many there are.
+    """
+
+    generator: torch.Generator
+    rank: int = 0
+    ranks: int = 1
+
+    def uniform(self, count: int, *shape: int) -> Tensor:
+        """(count, …) from 0 to 1, for as many things of this process."""
+        return torch.rand(count * self.ranks, *shape, generator=self.generator)[self.rank :: self.ranks]
+
+    def normal(self, count: int, *shape: int) -> Tensor:
+        """(count, …) from N(0, 1)."""
+        return torch.randn(count * self.ranks, *shape, generator=self.generator)[self.rank :: self.ranks]

@@ -345,7 +345,13 @@ def test_two_processes_train_one_run(kind, tiny_models, tiny_source, tmp_path):
         alone = tmp_path / "alone"
         cti.train(config, tiny_source, alone, on_event=lambda e: None)
     # The same batches, shared. Where a gradient is nothing but rounding, Adam makes a whole step of it.
-    for file in ["denoisers/chen", "denoisers/yang", "embeddings/full", "flows/chen-5-low", "flows/yang-8-full"]:
+    for file in [
+        "denoisers/chen",
+        "denoisers/yang",
+        "embeddings/full",
+        "flows/chen-5-low",
+        "flows/yang-8-full",
+    ]:
         ours, theirs = (
             load_tensors(folder / f"{file}.safetensors")[0] for folder in (tmp_path / "run", alone)
         )

@@ -79,7 +79,9 @@ def test_the_gradient_penalty_of_a_linear_critic_is_known():
             return 3 * x.flatten(1).sum(1, keepdim=True)
 
     real, fake = torch.ones(4, 1, 2, 2), torch.zeros(4, 1, 2, 2)
-    loss = critic_loss(Linear(), real, fake, generator=torch.Generator().manual_seed(0))
+    loss = critic_loss(
+        Linear(), real, fake, torch.rand(len(real), 1, 1, 1, generator=torch.Generator().manual_seed(0))
+    )
     norm = 3 * 4**0.5  # of the gradient: four pixels, weight 3
     assert float(loss) == pytest.approx(0 - 12 + 10 * (norm - 1) ** 2)
 

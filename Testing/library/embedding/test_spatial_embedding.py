@@ -203,7 +203,9 @@ def test_the_patch_critic_scores_images_of_any_size_one_by_one(size):
 def test_the_patch_critics_gradient_penalty_is_finite_and_trains_every_weight():
     critic = PatchCritic(4)
     real, fake = noise(2, 1, 32, 32, dtype=torch.float32), noise(2, 1, 32, 32, seed=1, dtype=torch.float32)
-    loss = critic_loss(critic, real, fake, generator=torch.Generator().manual_seed(0))
+    loss = critic_loss(
+        critic, real, fake, torch.rand(len(real), 1, 1, 1, generator=torch.Generator().manual_seed(0))
+    )
     loss.backward()
     assert loss.isfinite()
     weights = {name: p for name, p in critic.named_parameters() if name.endswith("weight")}

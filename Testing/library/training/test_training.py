@@ -93,9 +93,7 @@ def test_events_tell_stage_fraction_and_time_left(trained, kind):
     assert events[-1]["event"] == "result"
     assert fractions == sorted(fractions)
     assert fractions[-1] == pytest.approx(1)
-    assert {"data", "embedding low", "denoiser chen", "flows yang"} <= {
-        e["stage"] for e in progress
-    }
+    assert {"data", "embedding low", "denoiser chen", "flows yang"} <= {e["stage"] for e in progress}
     assert all(e["eta_s"] is None or e["eta_s"] >= 0 for e in progress)
     assert all(json.loads(json.dumps(e)) == e for e in events)
     of_embedding = {"whitened_variance"} if kind == "complete" else {"l1", "kl"}  # that one is not trained
