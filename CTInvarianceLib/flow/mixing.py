@@ -44,7 +44,8 @@ class ChannelMixing(nn.Module):
         mean = rows.mean(0)
         variances, directions = torch.linalg.eigh((rows - mean).T @ (rows - mean) / len(rows))
         scale = torch.where(variances > STD_FLOOR**2, variances, 1.0).rsqrt()
-        weight = self.weight().cpu().double() @ (scale[:, None] * directions.T)
+        # The symmetric root: eigenvectors alone may turn round by what is nothing but rounding.
+        weight = self.weight().cpu().double() @ (directions * scale) @ directions.T
         self._set(weight)
         self.shift.copy_(-weight @ mean)
 
