@@ -325,7 +325,7 @@ def test_interrupted_training_exits_130_keeps_its_work_and_resumes(tiny_source, 
 def test_two_processes_train_one_run(kind, tiny_models, tiny_source, tmp_path):
     """Flows of the complete embedding: of 27 patches in two pools, and of the same denoiser, to the bit.
 
-    Of denoisers that differ by rounding an estimate may differ by more: a rectifier is shut in one and open in the other.
+    Of denoisers that differ by rounding, an estimate may differ by more: a rectifier is open in one of them alone.
     """
     plain = tiny.config(kind).to_dict()
     files = ["denoisers/chen", "denoisers/yang", "embeddings/full", "flows/chen-5-low", "flows/yang-8-full"]
@@ -353,13 +353,7 @@ def test_two_processes_train_one_run(kind, tiny_models, tiny_source, tmp_path):
         alone = tmp_path / "alone"
         cti.train(config, tiny_source, alone, on_event=lambda e: None)
     # The same batches, shared. Where a gradient is nothing but rounding, Adam makes a whole step of it.
-    for file in [
-        "denoisers/chen",
-        "denoisers/yang",
-        "embeddings/full",
-        "flows/chen-5-low",
-        "flows/yang-8-full",
-    ]:
+    for file in files:
         ours, theirs = (
             load_tensors(folder / f"{file}.safetensors")[0] for folder in (tmp_path / "run", alone)
         )
