@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from ..config import DenoiserConfig
 from ..embedding import Embedding
 from ..models import build_denoiser
+from .accumulation import Halving
 from .critic import Critic
 from .losses import critic_loss, feature_distance
 from .perceptual import load_vgg19
@@ -25,16 +26,20 @@ def train_l2(run: Run, name: str) -> nn.Module:
     trained = {"denoiser": (denoiser, optimizer)}
     model, optimizer = run.fabric.setup(denoiser, optimizer)
     checkpoint, first = run.resume(stage, config.steps, **trained)
+    halving = Halving(run, stage)
+
+    def learn(low: Tensor, full: Tensor) -> dict[str, Tensor]:
+        optimizer.zero_grad()
+        found = halving.gradients(lambda x, y: {"loss": F.mse_loss(model(x), y)}, low, full)
+        optimizer.step()
+        return found
 
     batches = run.batches(stage, first, config.steps, config.batch_size, config.patch_size)
     for step, low, full, _ in batches:
         set_learning_rate(optimizer, config.learning_rate, step, config.steps)
-        loss = F.mse_loss(model(low), full)
-        optimizer.zero_grad()
-        run.fabric.backward(loss)
-        optimizer.step()
+        found = halving.step(learn, low, full)
         if step % _METRICS_EVERY == 0:
-            run.report.metric(stage, step, loss=loss.item())
+            run.report.metric(stage, step, **{name: value.item() for name, value in found.items()})
         run.end_step(stage, step, config.steps, checkpoint)
     return denoiser.eval().requires_grad_(False)
 
@@ -60,27 +65,35 @@ def train_wgan_vgg(run: Run, name: str, embedding: Embedding) -> nn.Module:
     critic, critic_optimizer = fabric.setup(critic, critic_optimizer)
     checkpoint, first = run.resume(stage, config.steps, **trained)
     features = perceptual_features(run, config, embedding)
+    halving = Halving(run, stage)
+
+    def loss_of(low: Tensor, full: Tensor, denoised: Tensor) -> dict[str, Tensor]:
+        denoised = denoised if denoised.requires_grad else model(low)
+        perceptual = feature_distance(features, denoised, full, config.perceptual_norm)
+        loss = config.perceptual_weight * perceptual - critic(denoised).mean()
+        return {"loss": loss, "perceptual": perceptual}
+
+    def learn(low: Tensor, full: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        def loss_of_critic(real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+            return {"critic": critic_loss(critic, real, fake, generator=generator)}
+
+        (denoised,) = halving.outputs(model, low)
+        for _ in range(config.critic_steps):
+            critic_optimizer.zero_grad()
+            of_critic = halving.gradients(loss_of_critic, full, denoised.detach())
+            critic_optimizer.step()
+        optimizer.zero_grad()
+        found = halving.gradients(loss_of, low, full, denoised)
+        optimizer.step()
+        return found | of_critic
 
     batches = run.batches(stage, first, config.steps, config.batch_size, config.patch_size)
     for step, low, full, generator in batches:
         set_learning_rate(optimizer, config.learning_rate, step, config.steps)
         set_learning_rate(critic_optimizer, config.learning_rate, step, config.steps)
-        denoised = model(low)
-        for _ in range(config.critic_steps):
-            loss_c = critic_loss(critic, full, denoised.detach(), generator=generator)
-            critic_optimizer.zero_grad()
-            fabric.backward(loss_c)
-            critic_optimizer.step()
-
-        perceptual = feature_distance(features, denoised, full, config.perceptual_norm)
-        loss = config.perceptual_weight * perceptual - critic(denoised).mean()
-        optimizer.zero_grad()
-        fabric.backward(loss)
-        optimizer.step()
+        found = halving.step(learn, low, full, generator)
         if step % _METRICS_EVERY == 0:
-            run.report.metric(
-                stage, step, loss=loss.item(), perceptual=perceptual.item(), critic=loss_c.item()
-            )
+            run.report.metric(stage, step, **{name: value.item() for name, value in found.items()})
         run.end_step(stage, step, config.steps, checkpoint)
     return denoiser.eval().requires_grad_(False)
 

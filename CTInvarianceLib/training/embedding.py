@@ -11,6 +11,7 @@ from ..config import EmbeddingConfig
 from ..embedding import Embedding, kl_divergence
 from ..models import build_embedding
 from ..tensors import principal_components
+from .accumulation import Halving, LossOf
 from .critic import Critic, PatchCritic
 from .losses import critic_loss, feature_distance
 from .perceptual import load_vgg19
@@ -49,39 +50,54 @@ def train_embedding(run: Run, domain: str, guide: nn.Module | None = None) -> Em
     vgg = fabric.to_device(load_vgg19(run.config.vgg19)) if config.perceptual == "vgg19" else None
     critic_start = round(config.critic_from * config.steps)
     pixels = config.patch_size**2
+    halving = Halving(run, stage)
+
+    def learn(x: Tensor, seen: Tensor | None, generator: torch.Generator, step: int) -> dict[str, Tensor]:
+        adversarial = step >= critic_start
+        noise = fabric.to_device(torch.randn(len(x), *embedding.latent_shape, generator=generator))
+
+        def loss_of_critic(real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+            return {"critic": critic_loss(critic, real, fake, generator=generator)}
+
+        def loss_of(x: Tensor, noise: Tensor, seen: Tensor | None, *outputs: Tensor) -> dict[str, Tensor]:
+            decoded, mean, log_variance = outputs if outputs[0].requires_grad else model(x, noise, seen)
+            l1 = (decoded - x).abs().sum() / len(x)
+            kl = kl_divergence(mean, log_variance).mean()
+            loss = config.reconstruction_weight * l1 + config.kl_weight * kl
+            if vgg is not None:
+                loss = loss + config.perceptual_weight * pixels * feature_distance(vgg, decoded, x, "l1")
+            if adversarial:
+                loss = loss - config.adversarial_weight * critic(decoded).mean()
+            return {"descended": loss / pixels, "loss": loss, "l1": l1 / pixels, "kl": kl}
+
+        outputs = halving.outputs(model, x, noise, seen)
+        if adversarial and step % config.critic_every == 0:
+            _update(critic, critic_optimizer, halving, loss_of_critic, x, outputs[0].detach())
+        return _update(model, optimizer, halving, loss_of, x, noise, seen, *outputs)
 
     batches = run.batches(stage, first, config.steps, config.batch_size, config.patch_size)
     for step, low, full, generator in batches:
         x = low if domain == "low" else full
-        adversarial = step >= critic_start
         set_learning_rate(optimizer, config.learning_rate, step, config.steps)
-        noise = torch.randn(len(x), *embedding.latent_shape, generator=generator)
-        decoded, mean, log_variance = model(x, fabric.to_device(noise), _denoised(guide, low))
-
-        if adversarial and step % config.critic_every == 0:
-            loss_c = critic_loss(critic, x, decoded.detach(), generator=generator)
-            _update(run, critic, critic_optimizer, loss_c)
-
-        l1 = (decoded - x).abs().sum() / len(x)
-        kl = kl_divergence(mean, log_variance).mean()
-        loss = config.reconstruction_weight * l1 + config.kl_weight * kl
-        if vgg is not None:
-            loss = loss + config.perceptual_weight * pixels * feature_distance(vgg, decoded, x, "l1")
-        if adversarial:
-            loss = loss - config.adversarial_weight * critic(decoded).mean()
-        _update(run, model, optimizer, loss / pixels)
-
+        found = halving.step(learn, x, _denoised(guide, low), generator, step)
         if step % _METRICS_EVERY == 0:
-            run.report.metric(stage, step, loss=loss.item(), l1=l1.item() / pixels, kl=kl.item())
+            run.report.metric(stage, step, **{name: found[name].item() for name in ("loss", "l1", "kl")})
         run.end_step(stage, step, config.steps, checkpoint)
     return embedding.eval().requires_grad_(False)
 
 
-def _update(run: Run, module: nn.Module, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
+def _update(
+    module: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    halving: Halving,
+    loss_of: LossOf,
+    *batch: Tensor | None,
+) -> dict[str, Tensor]:
     optimizer.zero_grad()
-    run.fabric.backward(loss)
+    found = halving.gradients(loss_of, *batch)
     nn.utils.clip_grad_norm_(module.parameters(), _CLIP)
     optimizer.step()
+    return found
 
 
 def build_critic(config: EmbeddingConfig, *, seed: int) -> nn.Module:
