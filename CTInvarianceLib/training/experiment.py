@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -29,6 +27,7 @@ from ..config import (
 )
 from ..data import Data, Store, store_at
 from ..models import Models, build_denoiser, build_embedding, build_flow, load_module, require_weights
+from ..tensors import processes, together
 from .critic import Critic
 from .denoiser import train_l2, train_wgan_vgg
 from .embedding import build_critic, train_embedding
@@ -40,7 +39,6 @@ from .plan import flow_stage, plan_work
 from .prepare import prepare
 from .run import Run
 
-_LINGER_S = 2.0  # gloo calls a barrier failed where another process has passed it and left already
 _NETWORKS = 32  # as large as one may be, together; they lie on disk only, and are built one after another
 
 
@@ -71,13 +69,14 @@ def train(
     Raises:
         ConfigError, DataError, VolumeError, WeightsError: before anything is written.
         ModelsError: `out` holds another run, or parts of one, or another training writes there.
+        ProcessError: another one of several processes has failed.
     """
     config, out = _as_config(config), Path(out)
     _check(config, allow_download=allow_download)
-    leads = int(os.environ.get("RANK", "0")) == 0  # of several processes, the first speaks and writes for all
-    with FolderLock(out, leads=leads) as lock:
+    with together() as own, FolderLock(out, leads=own.leads) as lock:
         _check_folder(config, out, resume=resume)
-        return _train(config, data, out, store_at(store), lock, on_event if leads else _nothing, should_stop)
+        heard = on_event if own.leads else _nothing
+        return _train(config, data, out, store_at(store), lock, heard, should_stop)
 
 
 def _train(
@@ -107,8 +106,6 @@ def _train(
         report.emit("cancelled", folder=str(out))
         raise
     run.fabric.barrier()
-    if not run.fabric.is_global_zero:
-        time.sleep(_LINGER_S)
     report.emit("result", folder=str(out))
     return Models.load(out, device=str(run.fabric.device))
 
@@ -163,14 +160,14 @@ def _check_folder(config: Config, out: Path, *, resume: bool) -> None:
 
 def _check_batches(config: Config) -> None:
     """Several processes share every batch, so that they learn what one alone would."""
-    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    count = processes().count
     sizes = {name: settings.batch_size for name, settings in config.denoisers.items()}
     for name, size in {"embedding": config.embedding.batch_size, **sizes}.items():
-        if size % processes:
+        if size % count:
             raise ConfigError(
-                f"a batch of {size} patches cannot be shared by {processes} processes",
+                f"a batch of {size} patches cannot be shared by {count} processes",
                 where=f"{name}, batch_size",
-                hint=f"Take a multiple of {processes}, or another number of processes.",
+                hint=f"Take a multiple of {count}, or another number of processes.",
             )
 
 

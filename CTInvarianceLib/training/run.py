@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import os
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import Tensor, nn
 
 from ..base import Cancelled, Reporter
 from ..config import CHECKPOINTS, Config, path_in, read_manifest, record_file, require_file
 from ..data import Patches
 from ..models import save_tensors
-from ..tensors import rate_factor
+from ..tensors import LONGEST, processes, rate_factor
 from .checkpoint import Checkpoint
 from .origin import Origin, metadata, require_origin
 
@@ -95,7 +98,8 @@ class Run:
         except Cancelled:
             checkpoint.save(step + 1, now=True)
             raise
-        checkpoint.save(step + 1)
+        if self.fabric.is_global_zero:
+            checkpoint.save(step + 1)
 
     def save(self, file: str, tensors: Mapping[str, Tensor]) -> None:
         """Save a finished part, with what it was made from, and note its checksum; done by one of the processes."""
@@ -137,15 +141,16 @@ def seeded(seed: int, stage: str, *numbers: int) -> torch.Generator:
 
 def make_fabric(config: Config) -> Fabric:
     """Lightning Fabric on the asked device: one process alone, or those that torchrun or SLURM started."""
-    processes = int(os.environ.get("WORLD_SIZE", "1"))
-    if processes == 1:
-        return Fabric(accelerator=config.accelerator, devices=1, precision=config.precision)  # type: ignore[arg-type]
-    local = int(os.environ.get("LOCAL_WORLD_SIZE", processes))
+    own = processes()
+    settings: dict[str, Any] = {"accelerator": config.accelerator, "precision": config.precision}
+    if own.count == 1:  # also in a job of SLURM that has asked for more
+        return Fabric(devices=1, plugins=LightningEnvironment(), **settings)
     fabric = Fabric(
-        accelerator=config.accelerator,
-        devices=local,
-        num_nodes=processes // local,
-        precision=config.precision,  # type: ignore[arg-type]
+        devices=own.per_machine,
+        num_nodes=own.machines,
+        strategy=DDPStrategy(timeout=LONGEST),
+        plugins=TorchElasticEnvironment(),  # what `together` has put into the environment
+        **settings,
     )
     fabric.launch()
     return fabric
