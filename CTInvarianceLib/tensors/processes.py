@@ -140,11 +140,15 @@ def _talk() -> dist.ProcessGroup:
     return dist.new_group(backend="gloo", timeout=LONGEST)
 
 
+_at_work: list[Processes] = []
+
+
 @contextmanager
 def together() -> Iterator[Processes]:
     """The processes of a piece of work that the block does; where one fails or is gone, all end, and say which.
 
-    Within the block every process does its share. It ends in all of them together, or in all of them with an error.
+    Within the block every process does its share. It ends in all of them together, or in all of them with an error. A
+    block within a block is part of it.
 
     Raises:
         ProcessError: another one has failed, or was ended; its message says which, and why where that is known.
@@ -152,11 +156,15 @@ def together() -> Iterator[Processes]:
         ConfigError: the processes do not find each other.
     """
     own = processes()
-    if own.count == 1:
+    if own.count == 1 or _at_work:
         yield own
         return
     from .companions import watched
 
     announce(own)
     with watched(own.rank, own.count):
-        yield own
+        _at_work.append(own)
+        try:
+            yield own
+        finally:
+            _at_work.clear()
