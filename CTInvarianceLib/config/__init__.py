@@ -2,6 +2,7 @@
 
 from .checking import Plain, from_plain
 from .manifest import (
+    BOARD,
     CHECKPOINTS,
     LOCK,
     LOG,
@@ -36,6 +37,7 @@ from .settings import (
 )
 
 __all__ = [
+    "BOARD",
     "CHECKPOINTS",
     "DEFAULT_TOLERANCE",
     "DOMAINS",

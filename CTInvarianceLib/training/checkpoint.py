@@ -34,6 +34,11 @@ class Checkpoint:
         self._path, self._trained, self._metadata = path, dict(trained), dict(metadata or {})
         self._last = time.monotonic()
 
+    @property
+    def module(self) -> nn.Module:
+        """What the stage is for: the first of all that it trains."""
+        return next(iter(self._trained.values()))[0]
+
     def restore(self) -> int:
         """Bring everything back; the number of steps done, 0 where there is no file.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from ..config import (
 from ..data import Data, Store, store_at
 from ..models import Models, build_denoiser, build_embedding, build_flow, load_module, require_weights
 from ..tensors import processes, together
+from .board import open_board
 from .critic import Critic
 from .denoiser import train_l2, train_wgan_vgg
 from .embedding import build_critic, train_embedding
@@ -90,10 +92,13 @@ def _train(
 ) -> Models:
     report = Reporter(on_event, plan_work(config), job=out.name, apart=["data"], should_stop=should_stop)
     report.emit("started", config=config.name, folder=str(out))
+    board = None
     try:
         run = prepare(config, data, out, report, store, lock)
         if run.fabric.is_global_zero:
             _log_to_file(report, out)
+            board = open_board(run)
+            run = replace(run, show=board.show if board else None)
         guide = config.embedding.guide
         denoisers = {guide: _denoiser(run, guide, None)} if guide else {}
         embeddings: dict[str, Any] = {
@@ -101,10 +106,16 @@ def _train(
         }
         for name in config.denoisers:
             denoisers[name] = denoisers.get(name) or _denoiser(run, name, embeddings["full"])
+        if board:
+            for name, denoiser in denoisers.items():
+                board.finish(f"denoiser {name}", denoiser)
         _flows(run, embeddings, denoisers)
     except Cancelled:
         report.emit("cancelled", folder=str(out))
         raise
+    finally:
+        if board:
+            board.close()
     run.fabric.barrier()
     report.emit("result", folder=str(out))
     return Models.load(out, device=str(run.fabric.device))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ class Run:
         fabric: device, precision and processes.
         patches: training patients.
         validation: patients kept apart; the training patients where there is only one.
+        show: gets a denoiser after each of its steps: stage, step, number of steps, module.
     """
 
     config: Config
@@ -46,6 +47,7 @@ class Run:
     patches: Patches
     validation: Patches
     origin: Origin
+    show: Callable[[str, int, int, nn.Module], object] | None = None
 
     def generator(self, stage: str, step: int) -> torch.Generator:
         """Random numbers of one step, the same whether or not the run was interrupted before; own to every rank."""
@@ -93,6 +95,8 @@ class Run:
 
     def end_step(self, stage: str, step: int, steps: int, checkpoint: Checkpoint) -> None:
         """Report progress and save now and then; where the run is to stop, save and raise `Cancelled`."""
+        if self.show is not None and stage.startswith("denoiser "):
+            self.show(stage, step, steps, checkpoint.module)
         try:
             self.report.progress(stage, (step + 1) / steps)
         except Cancelled:

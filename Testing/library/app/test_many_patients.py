@@ -161,7 +161,7 @@ def test_two_evaluate_what_one_would(tiny_source, tiny_spatial_models, tmp_path,
         "--data",
         unseen(tiny_source, tmp_path),
         "--patches",
-        3,
+        1,
     ]
     run(capsys, *arguments, "--out", tmp_path / "alone")
     started = ranks.start(["-m", "CTInvarianceLib", *map(str, arguments), "--out", str(tmp_path / "two")])
