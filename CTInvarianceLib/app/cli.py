@@ -154,6 +154,12 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--models", type=_path, required=True)
     evaluate.add_argument("--data", type=_path, required=True)
     evaluate.add_argument("--out", type=_path, required=True, help="folder to write")
+    evaluate.add_argument(
+        "--patches",
+        type=int,
+        default=2,
+        help="that the samples of every layer are judged on, one patient's after the other's (2)",
+    )
     _add_overwrite(evaluate)
     _add_store_folder(evaluate)
 
@@ -220,7 +226,13 @@ def _add_sample(sub: Any) -> None:
     sample: argparse.ArgumentParser = sub.add_parser(
         "sample", help="sample images that a layer cannot tell apart"
     )
-    sample.add_argument("volume", type=_path)
+    sample.add_argument("volume", type=_path, nargs="?", help="or --data")
+    sample.add_argument(
+        "--data",
+        type=_path,
+        metavar="SOURCE",
+        help="instead of a volume: all patients of a source, as for pairs; a folder for each patient and slice",
+    )
     _add_models(sample)
     sample.add_argument("--layer", required=True)
     sample.add_argument("--domain", choices=DOMAINS, default=Question.domain)

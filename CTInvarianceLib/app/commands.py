@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 from .data_commands import pairs, phantom, store
 from .model_commands import demo, evaluate, models, train
-from .volume_commands import denoise, sample, simulate
+from .sample_commands import sample
+from .volume_commands import denoise, simulate
 
 COMMANDS: dict[str, Callable[[Namespace], int | None]] = {
     function.__name__: function

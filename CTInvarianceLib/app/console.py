@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
-from ..base import Event, Progress, Reporter, decimal, printable
+from ..base import Event, Progress, Reporter, decimal, printable, unheard
 
 _LINE_EVERY_S = 15.0
 
@@ -70,6 +70,8 @@ class Console:
 
     def __call__(self, event: Event) -> None:
         """Show one event; see `base.events`."""
+        if event["event"] == "log":
+            self._terminal.print(printable(event["message"]), markup=False, highlight=False, soft_wrap=True)
         if event["event"] != "progress":
             return
         stage = printable(event["stage"])
@@ -87,8 +89,11 @@ class Console:
 
 
 @contextmanager
-def progress_shown(stage: str) -> Iterator[Progress]:
-    """Progress of work that is one stage; the block hands it on."""
+def progress_shown(stage: str, *, aloud: bool = True) -> Iterator[Progress]:
+    """Progress of work that is one stage; the block hands it on. Of several processes, one speaks aloud."""
+    if not aloud:
+        yield unheard
+        return
     with Console() as console:
         report = Reporter(console, {stage: 1.0})
         yield lambda fraction: report.progress(stage, fraction)

@@ -77,13 +77,18 @@ def evaluate(options: Namespace) -> None:
     from ..models import Models
     from ..report import evaluate as measure
     from ..report import require_report_place, write_report
+    from ..tensors import together
 
-    require_report_place(Path(options.out), overwrite=options.overwrite)
-    models = Models.load(options.models)
-    with progress_shown("evaluating") as progress:
-        tables = measure(models, options.data, store=options.store, progress=progress)
-    write_report(tables, Path(options.out), models=str(options.models), data=str(options.data))
-    for title, rows in tables.items():
+    with together() as own:
+        require_report_place(Path(options.out), overwrite=options.overwrite)
+        models = Models.load(options.models)
+        with progress_shown("evaluating", aloud=own.leads) as progress:
+            tables = measure(
+                models, options.data, store=options.store, patches=options.patches, progress=progress
+            )
+        if own.leads:
+            write_report(tables, Path(options.out), models=str(options.models), data=str(options.data))
+    for title, rows in tables.items() if own.leads else ():
         if rows:
             show_table(title, rows)
 

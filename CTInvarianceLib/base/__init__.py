@@ -20,6 +20,7 @@ from .errors import (
     ModelsError,
     ModelsWarning,
     PairingWarning,
+    ProcessError,
     VolumeError,
     WeightsError,
 )
@@ -60,6 +61,7 @@ __all__ = [
     "OnEvent",
     "PairingWarning",
     "PathLike",
+    "ProcessError",
     "Progress",
     "Reporter",
     "TimeLeft",

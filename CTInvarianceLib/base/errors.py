@@ -51,6 +51,10 @@ class WeightsError(ModelsError):
     """A weight file that is missing, damaged, of another shape, or not what it claims to be."""
 
 
+class ProcessError(CTInvarianceError):
+    """Another one of the processes that share the work has failed, or is gone."""
+
+
 class GeometryWarning(UserWarning):
     """Geometry that is unusual but usable: a tilted gantry, uneven spacing, missing slices."""
 

@@ -2,6 +2,7 @@
 
 from .checking import Plain, from_plain
 from .manifest import (
+    BOARD,
     CHECKPOINTS,
     LOCK,
     LOG,
@@ -20,7 +21,7 @@ from .manifest import (
     update_manifest,
     write_manifest,
 )
-from .names import denoiser_file, embedding_file, flow_file, path_in, unrelated_file
+from .names import denoiser_file, embedding_file, flow_file, is_name, path_in, unrelated_file
 from .patients import recognised, sealed
 from .question import DEFAULT_TOLERANCE, Question
 from .reading import config_from_dict, customized, preset, read_config
@@ -36,6 +37,7 @@ from .settings import (
 )
 
 __all__ = [
+    "BOARD",
     "CHECKPOINTS",
     "DEFAULT_TOLERANCE",
     "DOMAINS",
@@ -60,6 +62,7 @@ __all__ = [
     "embedding_file",
     "flow_file",
     "from_plain",
+    "is_name",
     "layers_with_flows",
     "list_models",
     "parts_of",

@@ -3,7 +3,7 @@
 from .patches import Patches
 from .patients import Data, LeftOut, as_pairs, load_patients, needed
 from .slices import PatientSlices
-from .store import Store, store_at
+from .store import Store, own_seed, store_at
 
 __all__ = [
     "Data",
@@ -14,5 +14,6 @@ __all__ = [
     "as_pairs",
     "load_patients",
     "needed",
+    "own_seed",
     "store_at",
 ]

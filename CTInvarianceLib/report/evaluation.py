@@ -2,31 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..base import DataError, Progress, part, unheard
-from ..config import DOMAINS, Domain, Question, recognised
-from ..data import Data, Patches, as_pairs, load_patients, store_at
+from ..base import ConfigError, Progress, part, unheard
+from ..config import DOMAINS, Domain, Question
+from ..data import Data
 from ..embedding import kl_divergence
 from ..models import Models
-from ..sampling import TrainedLayer, sample_invariances
-from ..sources import SeriesPair
-from ..tensors import denormalize
+from ..sampling import sample_invariances
+from ..tensors import Processes, denormalize, together
 from .montage import ct_window
+from .unseen import Drawn, draw_unseen
 
 SSIM_PIXELS, SSIM_SIGMA = 11, 1.5  # width of the weights that it compares under, and their standard deviation
 
-_PATCHES = 64
-_TRUSTED_PATCHES = 2
+TRUSTED_PATCHES = 2  # that every layer is judged on, if nothing else is asked for
+
 _SAMPLES = 19
 _READING_SHARE = 0.2  # of the time
+_FIGURES = (
+    "spread_hu",
+    "arrives_hu",
+    "visibility",
+    "noise_passes",
+    "displaced_passes",
+    "proposed_misfit",
+    "moved_hu",
+    "moved_hu_shuffled",
+    "coverage_90",
+    "consistency",
+)
 
 Row = dict[str, Any]
 
@@ -38,15 +50,20 @@ def evaluate(
     *,
     seed: int = 0,
     store: Path | str | None = None,
+    patches: int = TRUSTED_PATCHES,
     progress: Progress = unheard,
 ) -> dict[str, list[Row]]:
     """Tables over patients that the models were not trained on: those of the test part, where there is one.
+
+    Several processes (`tensors.together`) share the patients, and then the layers and their patches; all of them have
+    the tables in the end. A patient's patches, and the samples of a patch, are the same whoever draws them.
 
     Args:
         models: a trained set.
         data: a source for `find_pairs`, or pairs; training patients in it are left out.
         seed: of the patches and samples.
         store: folder of converted series; None: `places.store_folder()`.
+        patches: that the samples of every layer are judged on, one patient's after the other's.
         progress: gets the fraction that is done.
 
     Returns:
@@ -60,40 +77,59 @@ def evaluate(
 
     Raises:
         DataError: nothing but training patients.
+        ConfigError: no number of patches.
+        VolumeError: of the first series, where none can be used.
+        ProcessError: another one of several processes has failed.
     """
-    pairs = as_pairs(data)
-    unseen = _unseen(pairs, recognised(models.manifest, {pair.patient_id for pair in pairs}))
-    read = part(progress, 0, _READING_SHARE)
-    config = models.config
-    loaded = load_patients(unseen, config.data, seed=config.seed, store=store_at(store), progress=read)
-    low, full = Patches(loaded).draw(_PATCHES, config.embedding.patch_size, seed=seed)
-    layers = [(n, la, d) for n in models.denoisers for la in models.layers(n) for d in DOMAINS]
-    tables: dict[str, list[Row]] = {
-        "denoising": _denoising(models, low, full),
-        "embedding": [_embedding(models, domain, low, full) for domain in DOMAINS],
-        "layers": [],
+    if patches < 1:
+        raise ConfigError(f"layers cannot be judged on {patches} patches", hint="Ask for one or more.")
+    with together() as own:
+        read = part(progress, 0, _READING_SHARE)
+        drawn = draw_unseen(models, data, own, trusted=patches, seed=seed, store=store, progress=read)
+        return _tables(models, own, drawn, part(progress, _READING_SHARE, 1))
+
+
+def _tables(models: Models, own: Processes, drawn: Drawn, progress: Progress) -> dict[str, list[Row]]:
+    """Every process measures its share of the rows, and has all of them."""
+    layers = [(name, layer) for name in models.denoisers for layer in models.layers(name)]
+    work: list[tuple[str, ...]] = [("denoising", name) for name in ("", *models.denoisers)]
+    work += [("embedding", domain) for domain in DOMAINS]
+    # In an order in which the next ones take as long: whoever takes every second one has as much as the other.
+    work += [
+        ("layers", name, layer, domain, str(patch))
+        for domain in DOMAINS
+        for name, layer in layers
+        for patch in range(drawn.trusted)
+    ]
+    share, done = own.share(work), []
+    for number, (table, *what) in enumerate(share):
+        done.append(_MEASURES[table](models, drawn, *what))
+        progress((number + 1) / len(share))
+    rows = dict(zip(work, own.together(done), strict=True))
+    tables = {
+        table: [rows[each] for each in work if each[0] == table] for table in ("denoising", "embedding")
     }
-    for number, (name, layer, domain) in enumerate(layers):
-        row = _layer(models.trained_layer(name, layer, domain), low, full, seed)
-        tables["layers"].append({"denoiser": name, **row})
-        progress(_READING_SHARE + (1 - _READING_SHARE) * (number + 1) / len(layers))
+    tables["layers"] = [
+        _over_patches([rows["layers", name, layer, domain, str(patch)] for patch in range(drawn.trusted)])
+        for name, layer in layers
+        for domain in DOMAINS
+    ]
     return tables
 
 
-def _unseen(pairs: Sequence[SeriesPair], split: Mapping[str, Sequence[str]]) -> list[SeriesPair]:
-    """Pairs of patients that nothing was trained on; none of those it was chosen by either, if others are left."""
-    unseen = [pair for pair in pairs if pair.patient_id not in split.get("training", ())]
-    if not unseen:
-        raise DataError("every patient here was trained on", hint="Evaluate on other patients.")
-    return [pair for pair in unseen if pair.patient_id not in split.get("validation", ())] or unseen
+def _over_patches(rows: Sequence[Row]) -> Row:
+    """One row of several patches: the means of their figures."""
+    figures = {name: [row[name] for row in rows] for name in _FIGURES}
+    means = {name: None if None in values else _mean(values) for name, values in figures.items()}
+    return rows[0] | means
 
 
-def _denoising(models: Models, low: Tensor, full: Tensor) -> list[Row]:
-    rows = [{"denoiser": "none (low dose)", **image_quality(low, full)}]
-    for name in models.denoisers:
-        denoised = models.denoiser(name)(low.to(models.device)).cpu()
-        rows.append({"denoiser": name, **image_quality(denoised, full)})
-    return rows
+def _denoising(models: Models, drawn: Drawn, name: str) -> Row:
+    """Of a denoiser; "" for the low dose as it is."""
+    if not name:
+        return {"denoiser": "none (low dose)", **image_quality(drawn.low, drawn.full)}
+    denoised = models.denoiser(name)(drawn.low.to(models.device)).cpu()
+    return {"denoiser": name, **image_quality(denoised, drawn.full)}
 
 
 def image_quality(images: Tensor, truth: Tensor) -> Row:
@@ -128,8 +164,9 @@ def shrink_and_enlarge(images: Tensor, numbers: int) -> Tensor:
     return F.interpolate(small, images.shape[-2:], mode="bicubic", align_corners=False)
 
 
-def _embedding(models: Models, domain: str, low: Tensor, full: Tensor) -> Row:
-    module, x = models.embedding(domain).module, low if domain == "low" else full
+def _embedding(models: Models, drawn: Drawn, domain: str) -> Row:
+    low, x = drawn.low, drawn.low if domain == "low" else drawn.full
+    module = models.embedding(domain).module
     posterior = module.encode(x.to(models.device))
     guides: tuple[Tensor, ...] = ()
     if module.guided:
@@ -146,36 +183,46 @@ def _embedding(models: Models, domain: str, low: Tensor, full: Tensor) -> Row:
     }
 
 
-def _layer(trained: TrainedLayer, low: Tensor, full: Tensor, seed: int) -> Row:
-    """The evidence of samples of some patches, and how far those of other patches would have to be moved."""
-    question = Question("", trained.layer, _SAMPLES, cast(Domain, trained.domain), seed)
-    patches = range(_TRUSTED_PATCHES)
-    own = denormalize(low[patches, 0]).numpy(), denormalize(full[patches, 0]).numpy()
-    others = denormalize(low[[k + 1 for k in patches], 0]).numpy()
-    slab = sample_invariances(trained, own[0], question, full_dose_hu=own[1])
+def _layer(models: Models, drawn: Drawn, denoiser: str, layer: str, domain: Domain, patch: str) -> Row:
+    """The evidence of samples of one patch, and how far those of the next one would have to be moved."""
+    k, trained = int(patch), models.trained_layer(denoiser, layer, domain)
+    question = Question(denoiser, layer, _SAMPLES, domain, drawn.seed + k)
+    own, truth, other = (
+        denormalize(each[None]).numpy() for each in (drawn.low[k, 0], drawn.full[k, 0], drawn.low[k + 1, 0])
+    )
+    (samples,) = sample_invariances(trained, own, question, full_dose_hu=truth)
+    assert samples.evidence is not None  # it is gathered whenever something is sampled
     row: Row = {
-        "layer": trained.layer,
-        "domain": trained.domain,
+        "denoiser": denoiser,
+        "layer": layer,
+        "domain": domain,
         "tolerance": question.tolerance,
-        "spread_hu": _mean(samples.spread for samples in slab),
-        "arrives_hu": _mean(samples.evidence.arrives for samples in slab if samples.evidence),
-        "visibility": _mean(samples.visibility for samples in slab),
-        "noise_passes": _mean(samples.noise_passes for samples in slab),
-        "displaced_passes": _mean(samples.displaced_passes for samples in slab),
+        "spread_hu": samples.spread,
+        "arrives_hu": samples.evidence.arrives,
+        "visibility": samples.visibility,
+        "noise_passes": samples.noise_passes,
+        "displaced_passes": samples.displaced_passes,
         "proposed_misfit": None,
         "moved_hu": None,
         "moved_hu_shuffled": None,
         "coverage_90": None,
-        "consistency": _mean(samples.consistency.mean() for samples in slab),
+        "consistency": _mean(samples.consistency),
     }
-    if trained.domain == "full":
-        row["coverage_90"] = _mean(_coverage(samples.images, samples.target) for samples in slab)
+    if domain == "full":
+        row["coverage_90"] = _coverage(samples.images, samples.target)
     else:
-        shuffled = sample_invariances(trained, own[0], question, full_dose_hu=own[1], proposals_for=others)
-        row["proposed_misfit"] = _mean(samples.proposed_misfit.mean() for samples in slab)
-        row["moved_hu"] = _mean(samples.moved.mean() for samples in slab)
-        row["moved_hu_shuffled"] = _mean(samples.moved.mean() for samples in shuffled)
+        (shuffled,) = sample_invariances(trained, own, question, full_dose_hu=truth, proposals_for=other)
+        row["proposed_misfit"] = _mean(samples.proposed_misfit)
+        row["moved_hu"] = _mean(samples.moved)
+        row["moved_hu_shuffled"] = _mean(shuffled.moved)
     return row
+
+
+_MEASURES: dict[str, Callable[..., Row]] = {
+    "denoising": _denoising,
+    "embedding": _embedding,
+    "layers": _layer,
+}
 
 
 def _coverage(images: np.ndarray, truth: np.ndarray) -> float:

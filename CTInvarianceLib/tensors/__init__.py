@@ -1,4 +1,4 @@
-"""What everything that computes with torch may use: devices, batches, units, padding, principal components, spectra."""
+"""What everything that computes with torch may use: devices, processes, batches, units, padding, spectra."""
 
 from .batches import batch_size
 from .devices import describe_device, pick_device
@@ -6,6 +6,7 @@ from .memory import free_memory, require_memory
 from .normalization import MEAN, OFFSET_HU, STD, denormalize, normalize
 from .padding import mirrored, pad_to, pad_to_multiple, round_up
 from .principal import PrincipalComponents, principal_components
+from .processes import LONGEST, Processes, processes, together
 from .schedule import WARM_UP, rate_factor
 from .spectrum import (
     RINGS,
@@ -22,12 +23,14 @@ from .spectrum import (
 )
 
 __all__ = [
+    "LONGEST",
     "MEAN",
     "OFFSET_HU",
     "RINGS",
     "STD",
     "WARM_UP",
     "PrincipalComponents",
+    "Processes",
     "Spectrum",
     "batch_size",
     "denormalize",
@@ -45,10 +48,12 @@ __all__ = [
     "piece_power",
     "power_of",
     "principal_components",
+    "processes",
     "rate_factor",
     "require_memory",
     "ring_counts",
     "ring_means",
     "round_up",
     "smoothed",
+    "together",
 ]

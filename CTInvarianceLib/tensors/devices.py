@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from .. import __version__
+from .processes import processes
 
 
 def pick_device(name: str) -> torch.device:
@@ -22,7 +23,8 @@ def pick_device(name: str) -> torch.device:
 
 def _best() -> str:
     if torch.cuda.is_available():
-        return "cuda"
+        own = processes()  # each of several takes the next GPU of its machine
+        return f"cuda:{own.local_rank % torch.cuda.device_count()}" if own.count > 1 else "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 

@@ -36,6 +36,11 @@ class Checkpoint:
         self._watch = watch
         self._last = time.monotonic()
 
+    @property
+    def module(self) -> nn.Module:
+        """What the stage is for: the first of all that it trains."""
+        return next(iter(self._trained.values()))[0]
+
     def restore(self) -> int:
         """Bring everything back; the number of steps done, 0 where there is no file.
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -29,6 +28,8 @@ from ..config import (
 from ..data import Data, Store, store_at
 from ..flow import ImageFlow, LayerFlow
 from ..models import Models, build_denoiser, build_embedding, build_flow, load_module, require_weights
+from ..tensors import processes, together
+from .board import open_board
 from .critic import Critic
 from .denoiser import train_l2, train_wgan_vgg
 from .embedding import build_critic, train_embedding
@@ -41,7 +42,6 @@ from .plan import conditions_stage, flow_stages, plan_work
 from .prepare import prepare
 from .run import Run
 
-_LINGER_S = 2.0  # gloo calls a barrier failed where another process has passed it and left already
 _NETWORKS = 32  # as large as one may be, together; they lie on disk only, and are built one after another
 
 
@@ -72,13 +72,14 @@ def train(
     Raises:
         ConfigError, DataError, VolumeError, WeightsError: before anything is written.
         ModelsError: `out` holds another run, or parts of one, or another training writes there.
+        ProcessError: another one of several processes has failed.
     """
     config, out = _as_config(config), Path(out)
     _check(config, allow_download=allow_download)
-    leads = int(os.environ.get("RANK", "0")) == 0  # of several processes, the first speaks and writes for all
-    with FolderLock(out, leads=leads) as lock:
+    with together() as own, FolderLock(out, leads=own.leads) as lock:
         _check_folder(config, out, resume=resume)
-        return _train(config, data, out, store_at(store), lock, on_event if leads else _nothing, should_stop)
+        heard = on_event if own.leads else _nothing
+        return _train(config, data, out, store_at(store), lock, heard, should_stop)
 
 
 def _train(
@@ -92,10 +93,13 @@ def _train(
 ) -> Models:
     report = Reporter(on_event, plan_work(config), job=out.name, apart=["data"], should_stop=should_stop)
     report.emit("started", config=config.name, folder=str(out))
+    board = None
     try:
         run = prepare(config, data, out, report, store, lock)
         if run.fabric.is_global_zero:
             _log_to_file(report, out)
+            board = open_board(run)
+            run = replace(run, show=board.show if board else None)
         guide = config.embedding.guide
         denoisers = {guide: _denoiser(run, guide, None)} if guide else {}
         embeddings: dict[str, Any] = {
@@ -103,13 +107,17 @@ def _train(
         }
         for name in config.denoisers:
             denoisers[name] = denoisers.get(name) or _denoiser(run, name, embeddings["full"])
+        if board:
+            for name, denoiser in denoisers.items():
+                board.finish(f"denoiser {name}", denoiser)
         _flows(run, embeddings, denoisers)
     except Cancelled:
         report.emit("cancelled", folder=str(out))
         raise
+    finally:
+        if board:
+            board.close()
     run.fabric.barrier()
-    if not run.fabric.is_global_zero:
-        time.sleep(_LINGER_S)
     report.emit("result", folder=str(out))
     return Models.load(out, device=str(run.fabric.device))
 
@@ -164,15 +172,15 @@ def _check_folder(config: Config, out: Path, *, resume: bool) -> None:
 
 def _check_batches(config: Config) -> None:
     """Several processes share every batch, so that they learn what one alone would."""
-    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    count = processes().count
     sizes = {name: settings.batch_size for name, settings in config.denoisers.items()}
     sizes |= {"embedding": config.embedding.batch_size, "flow": config.flow.batch_size}
     for name, size in sizes.items():
-        if size % processes:
+        if size % count:
             raise ConfigError(
-                f"a batch of {size} patches cannot be shared by {processes} processes",
+                f"a batch of {size} patches cannot be shared by {count} processes",
                 where=f"{name}, batch_size",
-                hint=f"Take a multiple of {processes}, or another number of processes.",
+                hint=f"Take a multiple of {count}, or another number of processes.",
             )
 
 

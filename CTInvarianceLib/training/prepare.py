@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -34,6 +35,7 @@ from .plan import plan_data
 from .run import Run, make_fabric, stage_seed
 
 _SCANNING_SHARE = 0.05  # of the time for the data
+_SHARED = 0.95  # of the time, in which several processes convert what all of them then have
 _COPIES, _MAPS = 4, 32  # of what is kept, and feature maps of a batch, at the least
 _UNRELATED = 24  # patches for the ceiling of R
 
@@ -128,16 +130,20 @@ def _load(
         report.emit("log", message=what)
     report.time_left.plan("data", _data_work(pairs, config, store))
     useless: list[LeftOut] = []
-    patients = load_patients(
-        pairs,
-        config.data,
+    progress = part(lambda fraction: report.progress("data", fraction), _SCANNING_SHARE, 1)
+    shared = 0.0 if fabric.world_size == 1 else _SHARED
+    load = partial(
+        load_patients,
+        config=config.data,
         seed=config.seed,
         store=store,
         device=str(fabric.device),
         least=_largest_patch(config),
-        left_out=useless,
-        progress=part(lambda fraction: report.progress("data", fraction), _SCANNING_SHARE, 1),
     )
+    if shared and (own := pairs[fabric.global_rank :: fabric.world_size]):
+        load(own, left_out=[], progress=part(progress, 0, shared))  # every process converts some
+    fabric.barrier()
+    patients = load(pairs, left_out=useless, progress=part(progress, shared, 1))
     for each in useless:
         report.emit("log", message=str(each))
     return patients, useless

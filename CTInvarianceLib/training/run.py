@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import os
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import Tensor, nn
 
 from ..base import Cancelled, Reporter
 from ..config import CHECKPOINTS, Config, path_in, read_manifest, record_file, require_file
 from ..data import Patches
 from ..models import save_tensors
+from ..tensors import LONGEST, processes
 from .checkpoint import Checkpoint
 from .origin import Origin, metadata, require_origin
 from .shares import Draws, Share
@@ -36,6 +40,7 @@ class Run:
         fabric: device, precision and processes.
         patches: training patients.
         validation: patients kept apart; the training patients where there is only one.
+        show: gets a denoiser after each of its steps: stage, step, number of steps, module.
     """
 
     config: Config
@@ -45,6 +50,7 @@ class Run:
     patches: Patches
     validation: Patches
     origin: Origin
+    show: Callable[[str, int, int, nn.Module], object] | None = None
 
     def draws(self, stage: str, step: int) -> Draws:
         """Random numbers of one step, the same whether or not the run was interrupted before."""
@@ -109,12 +115,15 @@ class Run:
 
     def end_step(self, stage: str, step: int, steps: int, checkpoint: Checkpoint) -> None:
         """Report progress and save now and then; where the run is to stop, save and raise `Cancelled`."""
+        if self.show is not None and stage.startswith("denoiser "):
+            self.show(stage, step, steps, checkpoint.module)
         try:
             self.report.progress(stage, (step + 1) / steps)
         except Cancelled:
             checkpoint.save(step + 1, now=True)
             raise
-        checkpoint.save(step + 1)
+        if self.fabric.is_global_zero:
+            checkpoint.save(step + 1)
 
     def end_stage(self, stage: str) -> None:
         """All of it is saved: its checkpoint is of no more use."""
@@ -163,15 +172,16 @@ def seeded(seed: int, stage: str, *numbers: int) -> torch.Generator:
 
 def make_fabric(config: Config) -> Fabric:
     """Lightning Fabric on the asked device: one process alone, or those that torchrun or SLURM started."""
-    processes = int(os.environ.get("WORLD_SIZE", "1"))
-    if processes == 1:
-        return Fabric(accelerator=config.accelerator, devices=1, precision=config.precision)  # type: ignore[arg-type]
-    local = int(os.environ.get("LOCAL_WORLD_SIZE", processes))
+    own = processes()
+    settings: dict[str, Any] = {"accelerator": config.accelerator, "precision": config.precision}
+    if own.count == 1:  # also in a job of SLURM that has asked for more
+        return Fabric(devices=1, plugins=LightningEnvironment(), **settings)
     fabric = Fabric(
-        accelerator=config.accelerator,
-        devices=local,
-        num_nodes=processes // local,
-        precision=config.precision,  # type: ignore[arg-type]
+        devices=own.per_machine,
+        num_nodes=own.machines,
+        strategy=DDPStrategy(timeout=LONGEST),
+        plugins=TorchElasticEnvironment(),  # what `together` has put into the environment
+        **settings,
     )
     fabric.launch()
     return fabric
