@@ -20,7 +20,7 @@ from .manifest import (
     update_manifest,
     write_manifest,
 )
-from .names import denoiser_file, embedding_file, flow_file, path_in, unrelated_file
+from .names import denoiser_file, embedding_file, encoder_file, flow_file, path_in, unrelated_file
 from .patients import recognised, sealed
 from .question import DEFAULT_TOLERANCE, Question
 from .reading import config_from_dict, customized, preset, read_config
@@ -32,6 +32,7 @@ from .settings import (
     DenoiserConfig,
     Domain,
     EmbeddingConfig,
+    EncoderConfig,
     FlowConfig,
 )
 
@@ -48,6 +49,7 @@ __all__ = [
     "DenoiserConfig",
     "Domain",
     "EmbeddingConfig",
+    "EncoderConfig",
     "FlowConfig",
     "Plain",
     "Question",
@@ -58,6 +60,7 @@ __all__ = [
     "delete_models",
     "denoiser_file",
     "embedding_file",
+    "encoder_file",
     "flow_file",
     "from_plain",
     "layers_with_flows",

@@ -10,11 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..config import DenoiserConfig
-from ..embedding import Embedding
 from ..models import build_denoiser
+from ..volumes import Region
 from .critic import Critic
 from .losses import critic_loss, feature_distance
-from .perceptual import load_vgg19
 from .run import Run, set_learning_rate, stage_seed
 from .state import Trained
 from .watch import LOOK_EVERY, Watch
@@ -35,12 +34,14 @@ def train_l2(run: Run, name: str) -> nn.Module:
     watch = _watch(run, stage, config, trained, F.mse_loss)
     checkpoint, first = run.resume(stage, trained, watch)
 
-    batches = run.batches(stage, first, config.steps, config.batch_size, config.patch_size)
+    batches = run.batches(
+        stage, first, config.steps, config.batch_size, config.patch_size + 2 * config.margin
+    )
     for step, low, full, _ in batches:
         if watch.over(step):
             break
         set_learning_rate(optimizer, config.learning_rate * watch.rate(step))
-        loss = F.mse_loss(model(low), full)
+        loss = F.mse_loss(_within(model(low), config), _within(full, config))
         optimizer.zero_grad()
         run.fabric.backward(loss)
         optimizer.step()
@@ -52,13 +53,13 @@ def train_l2(run: Run, name: str) -> nn.Module:
     return denoiser.eval().requires_grad_(False)
 
 
-def train_wgan_vgg(run: Run, name: str, embedding: Embedding) -> nn.Module:
+def train_wgan_vgg(run: Run, name: str, features: nn.Module) -> nn.Module:
     """min_θ −E C(f(x)) + λ ‖φ(f(x)) − φ(y)‖ against the critic C (Yang et al.).
 
     Args:
         run: the run.
-        name: of the denoiser in the configuration, which says what φ and λ are.
-        embedding: of the full-dose domain; its encoder is φ where perceptual is "embedding".
+        name: of the denoiser in the configuration, which says what λ is.
+        features: φ, frozen, on the run's device; see `perceptual.perceptual_features`.
 
     Returns:
         The denoiser in eval mode, on the run's device.
@@ -71,18 +72,19 @@ def train_wgan_vgg(run: Run, name: str, embedding: Embedding) -> nn.Module:
     trained = {"denoiser": (denoiser, optimizer), "critic": (critic, critic_optimizer)}
     model, optimizer = fabric.setup(denoiser, optimizer)
     critic, critic_optimizer = fabric.setup(critic, critic_optimizer)
-    features = perceptual_features(run, config, embedding)
     distance = partial(feature_distance, features, norm=config.perceptual_norm)
     watch = _watch(run, stage, config, trained, distance)
     checkpoint, first = run.resume(stage, trained, watch)
 
-    batches = run.batches(stage, first, config.steps, config.batch_size, config.patch_size)
+    batches = run.batches(
+        stage, first, config.steps, config.batch_size, config.patch_size + 2 * config.margin
+    )
     for step, low, full, generator in batches:
         if watch.over(step):
             break
         for each in (optimizer, critic_optimizer):
             set_learning_rate(each, config.learning_rate * watch.rate(step))
-        denoised = model(low)
+        denoised, full = _within(model(low), config), _within(full, config)
         for _ in range(config.critic_steps):
             loss_c = critic_loss(critic, full, denoised.detach(), generator=generator)
             critic_optimizer.zero_grad()
@@ -104,6 +106,12 @@ def train_wgan_vgg(run: Run, name: str, embedding: Embedding) -> nn.Module:
     return denoiser.eval().requires_grad_(False)
 
 
+def _within(images: Tensor, config: DenoiserConfig) -> Tensor:
+    """Patches without the margin that the denoiser sees around them."""
+    inner = config.margin, config.margin, config.patch_size, config.patch_size
+    return Region(*inner).of(images)
+
+
 def _watch(run: Run, stage: str, config: DenoiserConfig, trained: Trained, distance: Distance) -> Watch:
     """The stage's watch: what is to fall is the distance of denoised from full-dose patches of validation patients.
 
@@ -112,11 +120,12 @@ def _watch(run: Run, stage: str, config: DenoiserConfig, trained: Trained, dista
 
     def validate(module: nn.Module) -> float:
         parts = zip(low.split(_AT_ONCE), full.split(_AT_ONCE), strict=True)
-        return float(torch.stack([distance(module(x), y) for x, y in parts]).mean())
+        found = [distance(_within(module(x), config), _within(y, config)) for x, y in parts]
+        return float(torch.stack(found).mean())
 
     if config.validate_every:
         seed = stage_seed(run.config.seed, "validation")
-        drawn = run.validation.draw(_VALIDATED, config.patch_size, seed=seed)
+        drawn = run.validation.draw(_VALIDATED, config.patch_size + 2 * config.margin, seed=seed)
         low, full = (run.fabric.to_device(each) for each in drawn)
     return Watch(
         stage,
@@ -129,22 +138,3 @@ def _watch(run: Run, stage: str, config: DenoiserConfig, trained: Trained, dista
         patience=config.patience,
         average=config.average,
     )
-
-
-class EncoderFeatures(nn.Module):
-    """φ from CT itself: what a trained encoder makes of it."""
-
-    def __init__(self, embedding: Embedding) -> None:
-        super().__init__()
-        self.embedding = embedding
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(N, 1, H, W) normalised -> (N, c, h, w)."""
-        return self.embedding.features(x)
-
-
-def perceptual_features(run: Run, config: DenoiserConfig, embedding: Embedding) -> nn.Module:
-    """φ of the WGAN-VGG loss, as the configuration asks; raises WeightsError where VGG19 is not to be had."""
-    if config.perceptual == "embedding":
-        return EncoderFeatures(embedding)
-    return run.fabric.to_device(load_vgg19(run.config.vgg19))

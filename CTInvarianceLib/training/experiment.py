@@ -21,6 +21,7 @@ from ..config import (
     configuration,
     denoiser_file,
     embedding_file,
+    encoder_file,
     flow_file,
     path_in,
     preset,
@@ -30,12 +31,13 @@ from ..config import (
 from ..data import Data, Store, store_at
 from ..models import Models, build_denoiser, build_embedding, build_flow, load_module, require_weights
 from .critic import Critic
+from .ct_encoder import STAGE, build_encoder, train_encoder
 from .denoiser import train_l2, train_wgan_vgg
 from .embedding import build_critic, train_embedding
 from .flow import LatentPool, make_conditions, make_pool, train_flow
 from .image_flow import PatchPool, draw_pool, see_layer, train_image_flow
 from .lock import FolderLock
-from .perceptual import load_vgg19
+from .perceptual import EncoderFeatures, load_vgg19
 from .plan import flow_stage, plan_work
 from .prepare import prepare
 from .run import Run
@@ -72,7 +74,7 @@ def train(
         ConfigError, DataError, VolumeError, WeightsError: before anything is written.
         ModelsError: `out` holds another run, or parts of one, or another training writes there.
     """
-    config, out = _as_config(config), Path(out)
+    config, out = _as_config(config).decided(), Path(out)
     _check(config, allow_download=allow_download)
     leads = int(os.environ.get("RANK", "0")) == 0  # of several processes, the first speaks and writes for all
     with FolderLock(out, leads=leads) as lock:
@@ -96,12 +98,13 @@ def _train(
         if run.fabric.is_global_zero:
             _log_to_file(report, out)
         guide = config.embedding.guide
-        denoisers = {guide: _denoiser(run, guide, None)} if guide else {}
+        encoder = _encoder(run) if config.needs_encoder else None
+        denoisers = {guide: _denoiser(run, guide, None, encoder)} if guide else {}
         embeddings: dict[str, Any] = {
             domain: _embedding(run, domain, denoisers.get(guide)) for domain in DOMAINS
         }
         for name in config.denoisers:
-            denoisers[name] = denoisers.get(name) or _denoiser(run, name, embeddings["full"])
+            denoisers[name] = denoisers.get(name) or _denoiser(run, name, embeddings["full"], encoder)
         _flows(run, embeddings, denoisers)
     except Cancelled:
         report.emit("cancelled", folder=str(out))
@@ -137,8 +140,9 @@ def _check(config: Config, *, allow_download: bool) -> None:
             flow = build_flow(config, denoiser, layer, "low")  # that of the other domain has the same size
             weights += len(DOMAINS) * sum(each.numel() for each in flow.parameters())
             require_weights(weights // _NETWORKS, "denoisers, layers", "flows, or fewer layers")
+    build_encoder(config.encoder)
     uses_vgg = config.embedding.perceptual == "vgg19" or any(
-        d.loss == "wgan-vgg" and d.perceptual == "vgg19" and not d.weights for d in config.denoisers.values()
+        each.learns_from("vgg19") for each in config.denoisers.values()
     )
     if uses_vgg:
         load_vgg19(config.vgg19, allow_download=allow_download)
@@ -165,6 +169,8 @@ def _check_batches(config: Config) -> None:
     """Several processes share every batch, so that they learn what one alone would."""
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     sizes = {name: settings.batch_size for name, settings in config.denoisers.items()}
+    if config.needs_encoder:
+        sizes["encoder"] = config.encoder.batch_size
     for name, size in {"embedding": config.embedding.batch_size, **sizes}.items():
         if size % processes:
             raise ConfigError(
@@ -186,11 +192,11 @@ def _check_guide(config: Config) -> None:
             hint=f"There are {', '.join(config.denoisers)}.",
         )
     settings = config.denoisers[guide]
-    if settings.loss == "wgan-vgg" and settings.perceptual == "embedding" and not settings.weights:
+    if settings.learns_from("embedding"):
         raise ConfigError(
             "the denoiser learns from the embedding that it is to guide",
             where=f"embedding, guide {guide!r}",
-            hint='Train it with perceptual = "vgg19", or choose another guide.',
+            hint='Train it with perceptual = "ct" or "vgg19", or choose another guide.',
         )
     others = [name for name, other in config.denoisers.items() if other.layers and name != guide]
     if others:
@@ -226,7 +232,12 @@ def _embedding(run: Run, domain: str, guide: nn.Module | None) -> Any:
     )
 
 
-def _denoiser(run: Run, name: str, embedding: Any) -> nn.Module:
+def _encoder(run: Run) -> Any:
+    build = partial(build_encoder, run.config.encoder)
+    return _finished(run, STAGE, encoder_file(), build, lambda: train_encoder(run))
+
+
+def _denoiser(run: Run, name: str, embedding: Any, encoder: Any) -> nn.Module:
     settings = run.config.denoisers[name]
 
     def make() -> nn.Module:
@@ -236,7 +247,13 @@ def _denoiser(run: Run, name: str, embedding: Any) -> nn.Module:
             return loaded.eval().requires_grad_(False)
         if settings.loss == "none":
             return build_denoiser(settings)
-        return train_l2(run, name) if settings.loss == "l2" else train_wgan_vgg(run, name, embedding)
+        if settings.loss == "l2":
+            return train_l2(run, name)
+        if settings.perceptual == "vgg19":
+            return train_wgan_vgg(run, name, run.fabric.to_device(load_vgg19(run.config.vgg19)))
+        return train_wgan_vgg(
+            run, name, EncoderFeatures(encoder if settings.perceptual == "ct" else embedding)
+        )
 
     return _finished(run, f"denoiser {name}", denoiser_file(name), lambda: build_denoiser(settings), make)
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 
-from ..config import DOMAINS, Config, DenoiserConfig
+from ..config import DOMAINS, Config, DenoiserConfig, EncoderConfig
 from ..models import build_denoiser
+from .ct_encoder import STAGE
 
 # 10⁹ multiplications a second, measured on two CPU cores with the quick preset; other machines differ by a
 # common factor for the most part, see `machine`.
 _EMBEDDING_RATE, _DENOISER_RATE, _WGAN_RATE, _CONDITION_RATE, _FLOW_RATE = 60.0, 60.0, 34.0, 40.0, 10.0
+_VGG19_WORK = 390e3  # multiplications for a pixel: 19.5e9 for 224×224
 _DATA_S = 10.0  # until it is known what there is to read
 _CONVERTED_S, _SIMULATED_S = 2e-8, 5e-7  # a byte of a series, and of one with its simulated low dose
 _MARGIN, _PASSES = 16, 24  # pixels around a patch that a layer reaches; of the network for one estimate
@@ -28,9 +30,14 @@ def plan_data(*, converted: int, simulated: int) -> float:
 def plan_work(config: Config) -> dict[str, float]:
     """Stages in their order, and their seconds on two CPU cores."""
     flow = config.flow
-    plan = {"data": _DATA_S, **{f"embedding {domain}": _embedding(config) for domain in DOMAINS}}
+    plan: dict[str, float] = {
+        "data": _DATA_S,
+        **{f"embedding {domain}": _embedding(config) for domain in DOMAINS},
+    }
+    if config.needs_encoder:
+        plan |= {STAGE: _encoder(config.encoder)}
     for name, denoiser in config.denoisers.items():
-        plan[f"denoiser {name}"] = _denoiser(denoiser)
+        plan[f"denoiser {name}"] = _denoiser(denoiser, config.encoder)
     one_flow = 3 * flow.steps * flow.batch_size * _flow_work(config)
     for name, denoiser in config.denoisers.items():
         plan[f"conditions {name}"] = 3 + _conditions(config, denoiser) / _CONDITION_RATE * 1e-9
@@ -74,14 +81,29 @@ def _flow_work(config: Config) -> int:
     return work
 
 
-def _denoiser(d: DenoiserConfig) -> float:
+def _encoder(e: EncoderConfig) -> float:
+    return 2 + e.steps * e.batch_size * e.patch_size**2 * 3 * _encoder_work(e) / _DENOISER_RATE * 1e-9
+
+
+def _encoder_work(e: EncoderConfig) -> float:
+    """Multiplications for a pixel, there and back."""
+    return 9 * (1.8 * e.width**2 + e.width * (2 + e.channels / 4))
+
+
+def _denoiser(d: DenoiserConfig, encoder: EncoderConfig) -> float:
     if d.weights or d.loss == "none":
         return 0.1
-    work = d.steps * d.batch_size * d.patch_size**2 * 3 * _parameters(d)
+    pixels = d.steps * d.batch_size * d.patch_size**2
+    seen = (1 + 2 * d.margin / d.patch_size) ** 2
+    work = pixels * 3 * _parameters(d) * seen
     if d.loss == "l2":
         return work / _DENOISER_RATE * 1e-9
-    critic = 9 * d.critic_steps * (d.critic_width / 64) ** 2
-    return work * (1 + critic) / _WGAN_RATE * 1e-9
+    work += pixels * 9 * d.critic_steps * (d.critic_width / 64) ** 2 * 3 * _parameters(d)
+    if d.perceptual == "vgg19":
+        work += 3 * pixels * _VGG19_WORK
+    elif d.perceptual == "ct":
+        work += 3 * pixels * _encoder_work(encoder) / 2
+    return work / _WGAN_RATE * 1e-9
 
 
 def _parameters(denoiser: DenoiserConfig) -> int:

@@ -185,7 +185,10 @@ def _check_memory(config: Config, fabric: Fabric) -> None:
     batches = {
         "flow, batch_size": flow.batch_size * side**2,
         "embedding, batch_size": e.batch_size * e.patch_size**2 if e.kind != "complete" else 0,
-        **{f"{name}, batch_size": d.batch_size * d.patch_size**2 for name, d in config.denoisers.items()},
+        **{
+            f"{name}, batch_size": d.batch_size * (d.patch_size + 2 * d.margin) ** 2
+            for name, d in config.denoisers.items()
+        },
     }
     sizes = [(name, size, torch.device("cpu")) for name, size in kept.items()]
     sizes += [(name, size * values * _MAPS, fabric.device) for name, size in batches.items()]
@@ -196,9 +199,11 @@ def _check_memory(config: Config, fabric: Fabric) -> None:
 
 
 def _largest_patch(config: Config) -> int:
-    sizes = [config.embedding.patch_size, *(d.patch_size for d in config.denoisers.values())]
+    sizes = [config.embedding.patch_size, *(d.patch_size + 2 * d.margin for d in config.denoisers.values())]
     if config.embedding.kind == "complete":
         sizes.append(config.flow.patch_size)
+    if config.needs_encoder:
+        sizes.append(config.encoder.patch_size)
     return max(sizes)
 
 
