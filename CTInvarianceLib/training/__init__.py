@@ -8,12 +8,15 @@ from .image_flow import PatchPool, fit_image_flow, see_layer
 from .losses import critic_loss
 from .plan import flow_stage, plan_work
 from .run import Run, make_fabric
+from .watch import LOOK_EVERY, Watch
 
 __all__ = [
+    "LOOK_EVERY",
     "Critic",
     "PatchCritic",
     "PatchPool",
     "Run",
+    "Watch",
     "critic_loss",
     "fit_image_flow",
     "flow_stage",
