@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
-from ..base import Event, Progress, Reporter, decimal, printable
+from ..base import Event, Progress, Reporter, decimal, megabytes, printable
 
 _LINE_EVERY_S = 15.0
 
@@ -70,6 +70,8 @@ class Console:
 
     def __call__(self, event: Event) -> None:
         """Show one event; see `base.events`."""
+        if event["event"] == "started" and "seconds_on_two_cores" in event:
+            print(_cost(event), file=sys.stderr, flush=True)
         if event["event"] != "progress":
             return
         stage = printable(event["stage"])
@@ -84,6 +86,21 @@ class Console:
                 file=sys.stderr,
                 flush=True,
             )
+
+
+def _cost(started: Event) -> str:
+    """What a training needs, as a line."""
+    seconds = _duration(started["seconds_on_two_cores"])
+    memory, disk = megabytes(started["memory_bytes"]), megabytes(started["disk_bytes"])
+    return f"about {seconds} on two CPU cores, less on a GPU; at least {memory} of memory; {disk} on disk"
+
+
+def _duration(seconds: float) -> str:
+    """In the largest unit that leaves a number to read."""
+    for unit, length in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} seconds"
 
 
 @contextmanager

@@ -38,7 +38,7 @@ from .flow import LatentPool, make_conditions, make_pool, train_flow
 from .image_flow import PatchPool, draw_pool, see_layer, train_image_flow
 from .lock import FolderLock
 from .perceptual import EncoderFeatures, load_vgg19
-from .plan import flow_stage, plan_work
+from .plan import flow_stage, plan_cost, plan_work
 from .prepare import prepare
 from .run import Run
 
@@ -75,11 +75,14 @@ def train(
         ModelsError: `out` holds another run, or parts of one, or another training writes there.
     """
     config, out = _as_config(config).decided(), Path(out)
-    _check(config, allow_download=allow_download)
+    cost = plan_cost(config, _check(config, allow_download=allow_download))
     leads = int(os.environ.get("RANK", "0")) == 0  # of several processes, the first speaks and writes for all
     with FolderLock(out, leads=leads) as lock:
         _check_folder(config, out, resume=resume)
-        return _train(config, data, out, store_at(store), lock, on_event if leads else _nothing, should_stop)
+        hear = on_event if leads else _nothing
+        report = Reporter(hear, plan_work(config), job=out.name, apart=["data"], should_stop=should_stop)
+        report.emit("started", config=config.name, folder=str(out), **cost)
+        return _train(config, data, out, store_at(store), lock, report)
 
 
 def _train(
@@ -88,11 +91,8 @@ def _train(
     out: Path,
     store: Store,
     lock: FolderLock,
-    on_event: OnEvent,
-    should_stop: Callable[[], bool],
+    report: Reporter,
 ) -> Models:
-    report = Reporter(on_event, plan_work(config), job=out.name, apart=["data"], should_stop=should_stop)
-    report.emit("started", config=config.name, folder=str(out))
     try:
         run = prepare(config, data, out, report, store, lock)
         if run.fabric.is_global_zero:
@@ -122,8 +122,8 @@ def _as_config(config: Config | str | Path) -> Config:
     return preset(str(config)) if str(config) in PRESETS else read_config(config)
 
 
-def _check(config: Config, *, allow_download: bool) -> None:
-    """All of a configuration that can be known to be wrong before hours are spent."""
+def _check(config: Config, *, allow_download: bool) -> int:
+    """All of a configuration that can be known to be wrong before hours are spent; the weights there will be."""
     config.check()
     if not config.denoisers:
         raise ConfigError("the configuration names no denoiser", where=config.name)
@@ -131,22 +131,30 @@ def _check(config: Config, *, allow_download: bool) -> None:
     _check_guide(config)
     if not embedding.closed_form:
         build_critic(config.embedding, seed=config.seed)
+    saved = len(DOMAINS) * _count(embedding)
+    if config.needs_encoder:
+        saved += _count(build_encoder(config.encoder))
     weights = 0
     for settings in config.denoisers.values():
         denoiser = build_denoiser(settings)
+        saved += _count(denoiser)
         if settings.loss == "wgan-vgg" and not settings.weights:
             Critic(settings.patch_size, settings.critic_width)
         for layer in settings.layers:
             flow = build_flow(config, denoiser, layer, "low")  # that of the other domain has the same size
-            weights += len(DOMAINS) * sum(each.numel() for each in flow.parameters())
+            weights += len(DOMAINS) * _count(flow)
             require_weights(weights // _NETWORKS, "denoisers, layers", "flows, or fewer layers")
-    build_encoder(config.encoder)
     uses_vgg = config.embedding.perceptual == "vgg19" or any(
         each.learns_from("vgg19") for each in config.denoisers.values()
     )
     if uses_vgg:
         load_vgg19(config.vgg19, allow_download=allow_download)
     _check_batches(config)
+    return saved + weights
+
+
+def _count(module: nn.Module) -> int:
+    return sum(each.numel() for each in module.parameters())
 
 
 def _check_folder(config: Config, out: Path, *, resume: bool) -> None:

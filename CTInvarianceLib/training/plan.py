@@ -1,4 +1,4 @@
-"""How long a run takes, stage by stage, so that the time left can be told before it is spent."""
+"""What a run costs, so that it can be told before it is spent: time, stage by stage, memory and disk."""
 
 from __future__ import annotations
 
@@ -10,10 +10,16 @@ from .ct_encoder import STAGE
 
 # 10⁹ multiplications a second, measured on two CPU cores with the quick preset; other machines differ by a
 # common factor for the most part, see `machine`.
-_EMBEDDING_RATE, _DENOISER_RATE, _WGAN_RATE, _CONDITION_RATE, _FLOW_RATE = 60.0, 60.0, 34.0, 40.0, 10.0
+_EMBEDDING_RATE, _DENOISER_RATE, _CONDITION_RATE, _FLOW_RATE = 60.0, 60.0, 40.0, 10.0
+# Seconds of a turn of the critic for a pixel, by its width and the square of it: measured at widths 8, 32 and 64.
+_CRITIC_THIN, _CRITIC_WIDE = 8.1e-8, 1.8e-9
+_SCORED = 0.2  # of a turn: the critic's part in the denoiser's own step
 _VGG19_WORK = 390e3  # multiplications for a pixel: 19.5e9 for 224×224
 _DATA_S = 10.0  # until it is known what there is to read
 _CONVERTED_S, _SIMULATED_S = 2e-8, 5e-7  # a byte of a series, and of one with its simulated low dose
+_VALUE = 4  # bytes
+_COPIES, _MAPS = 4, 32  # of what is kept, and feature maps of a batch, at the least
+UNRELATED = 24  # patches of every domain, for the ceiling of R
 _MARGIN, _PASSES = 16, 24  # pixels around a patch that a layer reaches; of the network for one estimate
 
 
@@ -44,6 +50,46 @@ def plan_work(config: Config) -> dict[str, float]:
         for layer in denoiser.layers:
             plan |= {flow_stage(name, layer, domain): one_flow / _FLOW_RATE * 1e-9 for domain in DOMAINS}
     return plan
+
+
+def plan_memory(config: Config) -> tuple[dict[str, int], dict[str, int]]:
+    """Bytes by the setting they come from: what is kept at once, and the maps of one batch; both at the least."""
+    e, flow, encoder = config.embedding, config.flow, config.encoder
+    side = flow.patch_size if e.kind == "complete" else e.patch_size
+    kept = {
+        "flow, patches": flow.patches * side**2,
+        "embedding, principal_patches": e.principal_patches * e.patch_size**2,
+    }
+    batches = {
+        "flow, batch_size": flow.batch_size * side**2,
+        "embedding, batch_size": e.batch_size * e.patch_size**2 if e.kind != "complete" else 0,
+        "encoder, batch_size": encoder.batch_size * encoder.patch_size**2 if config.needs_encoder else 0,
+    }
+    for name, d in config.denoisers.items():
+        batches[f"{name}, batch_size"] = d.batch_size * (d.patch_size + 2 * d.margin) ** 2
+    return (
+        {name: pixels * _VALUE * _COPIES for name, pixels in kept.items()},
+        {name: pixels * _VALUE * _MAPS for name, pixels in batches.items()},
+    )
+
+
+def plan_cost(config: Config, weights: int) -> dict[str, float]:
+    """What a run needs in all, for the event with which it starts.
+
+    Args:
+        config: of the run.
+        weights: of all that is saved.
+
+    Returns:
+        seconds_on_two_cores; memory_bytes, at the least, besides the slices; disk_bytes, besides converted slices.
+    """
+    kept, batches = plan_memory(config)
+    patches = 2 * UNRELATED * config.embedding.patch_size**2
+    return {
+        "seconds_on_two_cores": round(sum(plan_work(config).values())),
+        "memory_bytes": max(kept.values()) + max(batches.values()),
+        "disk_bytes": _VALUE * (weights + patches),
+    }
 
 
 def _embedding(config: Config) -> float:
@@ -95,15 +141,16 @@ def _denoiser(d: DenoiserConfig, encoder: EncoderConfig) -> float:
         return 0.1
     pixels = d.steps * d.batch_size * d.patch_size**2
     seen = (1 + 2 * d.margin / d.patch_size) ** 2
-    work = pixels * 3 * _parameters(d) * seen
+    work = 3.0 * pixels * _parameters(d) * seen
     if d.loss == "l2":
         return work / _DENOISER_RATE * 1e-9
-    work += pixels * 9 * d.critic_steps * (d.critic_width / 64) ** 2 * 3 * _parameters(d)
     if d.perceptual == "vgg19":
         work += 3 * pixels * _VGG19_WORK
     elif d.perceptual == "ct":
         work += 3 * pixels * _encoder_work(encoder) / 2
-    return work / _WGAN_RATE * 1e-9
+    turns = d.critic_steps + _SCORED
+    critic = _CRITIC_THIN * d.critic_width + _CRITIC_WIDE * d.critic_width**2
+    return work / _DENOISER_RATE * 1e-9 + pixels * turns * critic
 
 
 def _parameters(denoiser: DenoiserConfig) -> int:
