@@ -83,6 +83,7 @@ class EmbeddingConfig(Plain):
         critic: "patch", which judges an image of any size piece by piece, or "dense", which judges it as a whole.
         critic_from: fraction of the steps after which the WGAN critic takes part; 1 switches it off.
         critic_every: steps between two turns of the critic.
+        critic_rate: the critic's learning rate, relative to the embedding's.
     """
 
     kind: Literal["complete", "spatial", "vector"] = "complete"
@@ -106,6 +107,7 @@ class EmbeddingConfig(Plain):
     critic_width: Annotated[int, Within(1, 512, "the critic has up to four times as many channels")] = 16
     critic_from: Annotated[float, Within(0, 1, "a fraction of the steps")] = 1.0
     critic_every: Steps = 2
+    critic_rate: Annotated[float, Within(1e-3, 1e3, "a factor")] = 0.5
 
 
 @dataclass(frozen=True)
