@@ -5,8 +5,8 @@ python benchmarks/denoiser_step.py [--out FILE.json] [--repeats N] [--patches N]
 Ours is what `training/denoiser.py` does at a step: learning rate, networks set up by Fabric with kernels stored
 channels last, losses, Adam, and the watch that looks whether all is finite. Theirs is the loop that their trainers
 have, with the same Adam and patches. Where the package `ldct-benchmark` is not installed, the same layers are written
-down here. WGAN-VGG: one turn of the critic for one of the denoiser, as they have it; the perceptual loss, which would cost
-both sides the same, is left out of both. Their trainer denoises the batch for each turn again, ours once.
+down here. WGAN-VGG: one turn of the critic for one of the denoiser, as they have it; the perceptual loss, which would
+cost both sides the same, is left out of both. Their trainer denoises the batch for each turn again, ours once.
 """
 
 from __future__ import annotations
