@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
-from ..base import Event, Progress, Reporter, decimal, printable, unheard
+from ..base import Event, Progress, Reporter, decimal, megabytes, printable, unheard
 
 _LINE_EVERY_S = 15.0
 
@@ -72,6 +72,8 @@ class Console:
         """Show one event; see `base.events`."""
         if event["event"] == "log":
             self._terminal.print(printable(event["message"]), markup=False, highlight=False, soft_wrap=True)
+        if event["event"] == "started" and "seconds_on_two_cores" in event:
+            self._terminal.print(_cost(event), markup=False, highlight=False, soft_wrap=True)
         if event["event"] != "progress":
             return
         stage = printable(event["stage"])
@@ -86,6 +88,21 @@ class Console:
                 file=sys.stderr,
                 flush=True,
             )
+
+
+def _cost(started: Event) -> str:
+    """What a training needs, as a line."""
+    seconds = _duration(started["seconds_on_two_cores"])
+    memory, disk = megabytes(started["memory_bytes"]), megabytes(started["disk_bytes"])
+    return f"about {seconds} on two CPU cores, less on a GPU; at least {memory} of memory; {disk} on disk"
+
+
+def _duration(seconds: float) -> str:
+    """In the largest unit that leaves a number to read."""
+    for unit, length in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} seconds"
 
 
 @contextmanager

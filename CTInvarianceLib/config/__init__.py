@@ -21,7 +21,15 @@ from .manifest import (
     update_manifest,
     write_manifest,
 )
-from .names import denoiser_file, embedding_file, flow_file, is_name, path_in, unrelated_file
+from .names import (
+    denoiser_file,
+    embedding_file,
+    encoder_file,
+    flow_file,
+    is_name,
+    path_in,
+    unrelated_file,
+)
 from .patients import recognised, sealed
 from .question import DEFAULT_TOLERANCE, Question
 from .reading import config_from_dict, customized, preset, read_config
@@ -33,6 +41,7 @@ from .settings import (
     DenoiserConfig,
     Domain,
     EmbeddingConfig,
+    EncoderConfig,
     FlowConfig,
 )
 
@@ -50,6 +59,7 @@ __all__ = [
     "DenoiserConfig",
     "Domain",
     "EmbeddingConfig",
+    "EncoderConfig",
     "FlowConfig",
     "Plain",
     "Question",
@@ -60,6 +70,7 @@ __all__ = [
     "delete_models",
     "denoiser_file",
     "embedding_file",
+    "encoder_file",
     "flow_file",
     "from_plain",
     "is_name",

@@ -6,6 +6,7 @@ A model set is a folder with a manifest and safetensors files; nothing in it is 
     denoisers/chen.safetensors …
     embeddings/low.safetensors, full.safetensors
     flows/chen-1-low.safetensors …
+    perceptual.safetensors                   an encoder that a denoiser was trained with; nothing else needs it
     unrelated.safetensors                    patches that the ceiling of R is measured with
     checkpoints/                             of stages that are not finished
     log.jsonl                                events of the training
@@ -23,7 +24,7 @@ from typing import Any, NoReturn
 
 from ..base import ModelsError, json_text, read_text, writing
 from .form import wrong_in
-from .names import denoiser_file, embedding_file, flow_file, path_in, unrelated_file
+from .names import denoiser_file, embedding_file, encoder_file, flow_file, path_in, unrelated_file
 from .reading import config_from_dict
 from .settings import DOMAINS, Config
 
@@ -140,7 +141,13 @@ def parts_of(denoisers: dict[str, Any]) -> list[str]:
         for layer in settings["layers"]
         for domain in DOMAINS
     ]
-    return [unrelated_file(), *map(embedding_file, DOMAINS), *map(denoiser_file, denoisers), *flows]
+    return [
+        unrelated_file(),
+        encoder_file(),
+        *map(embedding_file, DOMAINS),
+        *map(denoiser_file, denoisers),
+        *flows,
+    ]
 
 
 def files_of(folder: Path) -> list[Path]:

@@ -43,6 +43,11 @@ def flow_file(denoiser: str, layer: str, domain: str) -> str:
     return f"flows/{'-'.join(names)}.safetensors"
 
 
+def encoder_file() -> str:
+    """Where the encoder that a perceptual loss compared features of lies in a model set; only training needs it."""
+    return "perceptual.safetensors"
+
+
 def unrelated_file() -> str:
     """Where the patches for the ceiling of R lie in a model set."""
     return "unrelated.safetensors"

@@ -14,7 +14,7 @@ from .names import flow_file, require_name
 
 Domain = Literal["low", "full"]
 DOMAINS: tuple[Domain, ...] = ("low", "full")
-PRESETS = ("quick", "slides", "reference")
+PRESETS = ("quick", "standard", "slides", "reference")
 
 Fraction = Annotated[float, Within(0, 0.9, "somebody has to be left to train with")]
 Dose = Annotated[float, Within(1e-3, 0.99, "a fraction of the full dose, less than all of it")]
@@ -26,6 +26,8 @@ Batch = Annotated[int, Within(1, 4096, "a batch goes through a network at once")
 Width = Annotated[int, Within(1, 8192, "weights grow with its square, 8192 make a quarter of a gigabyte")]
 Depth = Annotated[int, Within(1, 64, "each has weights of its own")]
 Turns = Annotated[int, Within(1, 1000, "a step would take minutes")]
+Pause = Annotated[int, Within(0, 10**8, "steps")]
+Patience = Annotated[int, Within(0, 1000, "validations")]
 Rate = Annotated[float, Within(1e-9, 1, "steps of the optimiser")]
 Weight = Annotated[float, Within(0, 1e9, "a share of the loss")]
 Range = Annotated[tuple[float, float], Within(1e-3, 1e3, "factors around 1")]
@@ -81,6 +83,7 @@ class EmbeddingConfig(Plain):
         critic: "patch", which judges an image of any size piece by piece, or "dense", which judges it as a whole.
         critic_from: fraction of the steps after which the WGAN critic takes part; 1 switches it off.
         critic_every: steps between two turns of the critic.
+        critic_rate: the critic's learning rate, relative to the embedding's.
     """
 
     kind: Literal["complete", "spatial", "vector"] = "complete"
@@ -104,6 +107,7 @@ class EmbeddingConfig(Plain):
     critic_width: Annotated[int, Within(1, 512, "the critic has up to four times as many channels")] = 16
     critic_from: Annotated[float, Within(0, 1, "a fraction of the steps")] = 1.0
     critic_every: Steps = 2
+    critic_rate: Annotated[float, Within(1e-3, 1e3, "a factor")] = 0.5
 
 
 @dataclass(frozen=True)
@@ -118,9 +122,13 @@ class DenoiserConfig(Plain):
         start: "random" as published, or "identity": f(x) = x, which trains in minutes but keeps, in two channels
             of every layer, a path that the image can take past the rest.
         loss: "l2", "wgan-vgg", or "none" for an architecture without parameters.
-        perceptual: features that the WGAN-VGG loss compares: "vgg19", or "embedding" (encoder of the full-dose VAE).
+        perceptual: features that the WGAN-VGG loss compares: "vgg19"; "ct", of an encoder trained on the full-dose CT
+            itself (`EncoderConfig`); "vgg19 or ct", the former where `vgg19` is given (a model set says which it was);
+            or "embedding", the encoder of the full-dose domain.
         perceptual_norm: "l1" as in ldct-benchmark, or "mse" as in the paper.
         critic_steps: turns of the critic for one of the denoiser.
+        margin: pixels around a patch that the denoiser sees and no loss does: with as many as it reaches, it learns
+            inside images only. At a patch's border it sees the zeros that its convolutions are padded with.
         validate_every: steps between two validations, after which the weights of the lowest loss remain; 0: none, the
             last ones remain.
         patience: validations without a fall after which the learning rate goes down to 0 and the training ends, before
@@ -140,14 +148,42 @@ class DenoiserConfig(Plain):
     steps: Steps = 400
     batch_size: Batch = 64
     learning_rate: Rate = 1e-3
-    perceptual: Literal["vgg19", "embedding"] = "vgg19"
+    perceptual: Literal["vgg19", "ct", "vgg19 or ct", "embedding"] = "vgg19"
     perceptual_norm: Literal["l1", "mse"] = "mse"
     perceptual_weight: Weight = 0.1
     critic_width: Annotated[int, Within(1, 512, "the critic has up to four times as many channels")] = 64
     critic_steps: Turns = 4
-    validate_every: Annotated[int, Within(0, 10**8, "steps")] = 0
-    patience: Annotated[int, Within(0, 1000, "validations")] = 0
+    margin: Annotated[int, Within(0, 256, "pixels; the networks here reach 16 at most")] = 0
+    validate_every: Pause = 0
+    patience: Patience = 0
     average: Annotated[float, Within(0, 0.99999, "one step has to count for something")] = 0.0
+
+    def learns_from(self, perceptual: str) -> bool:
+        """Whether its training compares such features."""
+        return self.loss == "wgan-vgg" and not self.weights and self.perceptual == perceptual
+
+
+@dataclass(frozen=True)
+class EncoderConfig(Plain):
+    """An autoencoder of full-dose CT, whose features a perceptual loss compares; trained where one is "ct".
+
+    Attributes:
+        width: channels of its finest maps.
+        channels: numbers of its code for every 4×4 pixels; with 16 it would leave nothing out.
+        scale: standard deviation that its features are given, over training patches.
+        patch_size: pixels; a multiple of 4.
+        validate_every: as in `DenoiserConfig`, like what follows.
+    """
+
+    width: Width = 32
+    channels: Width = 8
+    scale: Weight = 40.0
+    patch_size: Side = 64
+    steps: Steps = 3000
+    batch_size: Batch = 16
+    learning_rate: Rate = 1e-3
+    validate_every: Pause = 100
+    patience: Patience = 8
 
 
 @dataclass(frozen=True)
@@ -218,7 +254,24 @@ class Config(Plain):
     denoisers: Annotated[dict[str, DenoiserConfig], AtMost(32, "each is trained")] = field(
         default_factory=dict
     )
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
     flow: FlowConfig = field(default_factory=FlowConfig)
+
+    @property
+    def needs_encoder(self) -> bool:
+        """Whether a denoiser that is to be trained compares features of CT's own encoder."""
+        return any(each.learns_from("ct") for each in self.denoisers.values())
+
+    def decided(self) -> Config:
+        """The same with what hangs on other settings decided: "vgg19 or ct"."""
+        perceptual: Literal["vgg19", "ct"] = "vgg19" if self.vgg19 else "ct"
+        denoisers = {
+            name: dataclasses.replace(each, perceptual=perceptual)
+            if each.perceptual == "vgg19 or ct"
+            else each
+            for name, each in self.denoisers.items()
+        }
+        return dataclasses.replace(self, denoisers=denoisers)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dictionaries, lists, strings and numbers, as JSON keeps them."""
@@ -243,14 +296,28 @@ class Config(Plain):
             raise ConfigError(
                 "nobody is left to train with", where=f"{where}, data", hint="Keep fewer apart."
             )
-        watched: dict[str, DenoiserConfig | FlowConfig] = {"flow": self.flow}
-        watched |= {f"denoisers, {name}": denoiser for name, denoiser in self.denoisers.items()}
-        for name, settings in watched.items():
-            if settings.patience and not settings.validate_every:
+        patient: dict[str, DenoiserConfig | EncoderConfig | FlowConfig] = {
+            **self.denoisers, "encoder": self.encoder, "flow": self.flow
+        }  # fmt: skip
+        for name, each in patient.items():
+            if each.patience and not each.validate_every:
                 raise ConfigError(
                     "without validation nobody knows what to be patient for",
                     where=f"{where}, {name}, patience",
                     hint="Give validate_every, too.",
+                )
+        if self.encoder.patch_size % 4:
+            raise ConfigError(
+                "the encoder halves patches twice",
+                where=f"{where}, encoder, patch_size",
+                hint="Take a multiple of 4.",
+            )
+        for name, denoiser in self.denoisers.items():
+            if denoiser.learns_from("ct") and denoiser.patch_size % 4:
+                raise ConfigError(
+                    "the encoder whose features are compared halves patches twice",
+                    where=f"{where}, denoisers, {name}, patch_size",
+                    hint="Take a multiple of 4.",
                 )
         self._check_names(f"{where}, denoisers")
 

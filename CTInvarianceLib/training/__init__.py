@@ -9,14 +9,17 @@ from .latent_flow import LatentSource
 from .losses import critic_loss
 from .plan import flow_stages, plan_work
 from .run import Run, make_fabric
+from .watch import LOOK_EVERY, Watch
 
 __all__ = [
+    "LOOK_EVERY",
     "Critic",
     "ImagePool",
     "LatentSource",
     "PatchCritic",
     "PatchPool",
     "Run",
+    "Watch",
     "critic_loss",
     "fit_image_flow",
     "fit_linear_part",

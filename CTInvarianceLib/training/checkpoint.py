@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from ..base import WeightsError
 from ..models import load_tensors, save_tensors
 from .state import Trained, below, fill_state, state_of

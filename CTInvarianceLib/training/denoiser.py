@@ -10,12 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..config import DenoiserConfig
-from ..embedding import Embedding
 from ..models import build_denoiser
+from ..volumes import Region
 from .accumulation import Halving
 from .critic import Critic
 from .losses import critic_loss, feature_distance
-from .perceptual import load_vgg19
 from .run import Run, set_learning_rate, stage_seed
 from .state import Trained
 from .watch import LOOK_EVERY, Watch
@@ -39,16 +38,18 @@ def train_l2(run: Run, name: str) -> nn.Module:
 
     def learn(low: Tensor, full: Tensor) -> dict[str, Tensor]:
         optimizer.zero_grad()
-        found = halving.gradients(lambda x, y: {"loss": F.mse_loss(model(x), y)}, low, full)
+        found = halving.gradients(lambda x, y: {"loss": F.mse_loss(_within(model(x), config), y)}, low, full)
         optimizer.step()
         return found
 
-    batches = run.batches(stage, first, config.steps, config.batch_size, config.patch_size)
+    batches = run.batches(
+        stage, first, config.steps, config.batch_size, config.patch_size + 2 * config.margin
+    )
     for step, low, full, _ in batches:
         if watch.over(step):
             break
         set_learning_rate(optimizer, config.learning_rate * watch.rate(step))
-        found = halving.step(learn, low, full)
+        found = halving.step(learn, low, _within(full, config))
         watch.seen(step, *found.values())
         if step % LOOK_EVERY == 0:
             run.report.metric(stage, step, **{name: value.item() for name, value in found.items()})
@@ -57,13 +58,13 @@ def train_l2(run: Run, name: str) -> nn.Module:
     return denoiser.eval().requires_grad_(False)
 
 
-def train_wgan_vgg(run: Run, name: str, embedding: Embedding) -> nn.Module:
+def train_wgan_vgg(run: Run, name: str, features: nn.Module) -> nn.Module:
     """min_θ −E C(f(x)) + λ ‖φ(f(x)) − φ(y)‖ against the critic C (Yang et al.).
 
     Args:
         run: the run.
-        name: of the denoiser in the configuration, which says what φ and λ are.
-        embedding: of the full-dose domain; its encoder is φ where perceptual is "embedding".
+        name: of the denoiser in the configuration, which says what λ is.
+        features: φ, frozen, on the run's device; see `perceptual.perceptual_features`.
 
     Returns:
         The denoiser in eval mode, on the run's device.
@@ -76,7 +77,6 @@ def train_wgan_vgg(run: Run, name: str, embedding: Embedding) -> nn.Module:
     trained = {"denoiser": (denoiser, optimizer), "critic": (critic, critic_optimizer)}
     model, optimizer = fabric.setup(denoiser, optimizer)
     critic, critic_optimizer = fabric.setup(critic, critic_optimizer)
-    features = perceptual_features(run, config, embedding)
     distance = partial(feature_distance, features, norm=config.perceptual_norm)
     watch = _watch(run, stage, config, trained, distance)
     checkpoint, first = run.resume(stage, trained, watch)
@@ -86,14 +86,17 @@ def train_wgan_vgg(run: Run, name: str, embedding: Embedding) -> nn.Module:
     def loss_of_critic(real: Tensor, fake: Tensor, weight: Tensor) -> dict[str, Tensor]:
         return {"critic": critic_loss(critic, real, fake, weight)}
 
+    def denoise(low: Tensor) -> Tensor:
+        return _within(model(low), config)
+
     def loss_of(low: Tensor, full: Tensor, denoised: Tensor) -> dict[str, Tensor]:
-        denoised = denoised if denoised.requires_grad else model(low)
+        denoised = denoised if denoised.requires_grad else denoise(low)
         perceptual = distance(denoised, full)
         loss = config.perceptual_weight * perceptual - critic(denoised).mean()
         return {"loss": loss, "perceptual": perceptual}
 
     def learn(low: Tensor, full: Tensor, weights: Tensor) -> dict[str, Tensor]:
-        (denoised,) = halving.outputs(model, low)
+        (denoised,) = halving.outputs(denoise, low)
         for weight in weights:
             critic_optimizer.zero_grad()
             of_critic = halving.gradients(loss_of_critic, full, denoised.detach(), weight)
@@ -103,20 +106,28 @@ def train_wgan_vgg(run: Run, name: str, embedding: Embedding) -> nn.Module:
         optimizer.step()
         return found | of_critic
 
-    batches = run.batches(stage, first, config.steps, config.batch_size, config.patch_size)
+    batches = run.batches(
+        stage, first, config.steps, config.batch_size, config.patch_size + 2 * config.margin
+    )
     for step, low, full, draws in batches:
         if watch.over(step):
             break
         for each in (optimizer, critic_optimizer):
             set_learning_rate(each, config.learning_rate * watch.rate(step))
         weights = torch.stack([draws.uniform(len(low), 1, 1, 1) for _ in range(config.critic_steps)])
-        found = halving.step(learn, low, full, weights.to(low))
+        found = halving.step(learn, low, _within(full, config), weights.to(low))
         watch.seen(step, *found.values())
         if step % LOOK_EVERY == 0:
             run.report.metric(stage, step, **{name: value.item() for name, value in found.items()})
         run.end_step(stage, step, watch.steps, checkpoint)
     watch.finish()
     return denoiser.eval().requires_grad_(False)
+
+
+def _within(images: Tensor, config: DenoiserConfig) -> Tensor:
+    """Patches without the margin that the denoiser sees around them."""
+    inner = config.margin, config.margin, config.patch_size, config.patch_size
+    return Region(*inner).of(images)
 
 
 def _watch(run: Run, stage: str, config: DenoiserConfig, trained: Trained, distance: Distance) -> Watch:
@@ -127,11 +138,12 @@ def _watch(run: Run, stage: str, config: DenoiserConfig, trained: Trained, dista
 
     def validate(module: nn.Module) -> float:
         parts = zip(low.split(_AT_ONCE), full.split(_AT_ONCE), strict=True)
-        return float(torch.stack([distance(module(x), y) for x, y in parts]).mean())
+        found = [distance(_within(module(x), config), _within(y, config)) for x, y in parts]
+        return float(torch.stack(found).mean())
 
     if config.validate_every:
         seed = stage_seed(run.config.seed, "validation")
-        drawn = run.validation.draw(_VALIDATED, config.patch_size, seed=seed)
+        drawn = run.validation.draw(_VALIDATED, config.patch_size + 2 * config.margin, seed=seed)
         low, full = (run.fabric.to_device(each) for each in drawn)
     return Watch(
         stage,
@@ -144,22 +156,3 @@ def _watch(run: Run, stage: str, config: DenoiserConfig, trained: Trained, dista
         patience=config.patience,
         average=config.average,
     )
-
-
-class EncoderFeatures(nn.Module):
-    """φ from CT itself: what a trained encoder makes of it."""
-
-    def __init__(self, embedding: Embedding) -> None:
-        super().__init__()
-        self.embedding = embedding
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(N, 1, H, W) normalised -> (N, c, h, w)."""
-        return self.embedding.features(x)
-
-
-def perceptual_features(run: Run, config: DenoiserConfig, embedding: Embedding) -> nn.Module:
-    """φ of the WGAN-VGG loss, as the configuration asks; raises WeightsError where VGG19 is not to be had."""
-    if config.perceptual == "embedding":
-        return EncoderFeatures(embedding)
-    return run.fabric.to_device(load_vgg19(run.config.vgg19))

@@ -40,7 +40,9 @@ def train_embedding(run: Run, domain: str, guide: nn.Module | None = None) -> Em
         return embedding.to(run.fabric.device).eval().requires_grad_(False)
     critic = build_critic(config, seed=run.config.seed)
     optimizer = torch.optim.Adam(_groups(embedding), config.learning_rate, betas=(0.5, 0.999))
-    critic_optimizer = torch.optim.Adam(critic.parameters(), config.learning_rate / 2, betas=(0.5, 0.999))
+    critic_optimizer = torch.optim.Adam(
+        critic.parameters(), config.learning_rate * config.critic_rate, betas=(0.5, 0.999)
+    )
     trained = {"embedding": (embedding, optimizer), "critic": (critic, critic_optimizer)}
     model, optimizer = fabric.setup(embedding, optimizer)
     critic, critic_optimizer = fabric.setup(critic, critic_optimizer)

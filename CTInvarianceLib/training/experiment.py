@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,6 +20,7 @@ from ..config import (
     configuration,
     denoiser_file,
     embedding_file,
+    encoder_file,
     flow_file,
     path_in,
     preset,
@@ -31,14 +33,15 @@ from ..models import Models, build_denoiser, build_embedding, build_flow, load_m
 from ..tensors import processes, together
 from .board import open_board
 from .critic import Critic
+from .ct_encoder import STAGE, build_encoder, train_encoder
 from .denoiser import train_l2, train_wgan_vgg
 from .embedding import build_critic, train_embedding
 from .flow import FlowSource, train_flows
 from .image_flow import ImageSource
 from .latent_flow import LatentSource
 from .lock import FolderLock
-from .perceptual import load_vgg19
-from .plan import conditions_stage, flow_stages, plan_work
+from .perceptual import EncoderFeatures, load_vgg19
+from .plan import conditions_stage, flow_stages, plan_cost, plan_work
 from .prepare import prepare
 from .run import Run
 
@@ -74,12 +77,14 @@ def train(
         ModelsError: `out` holds another run, or parts of one, or another training writes there.
         ProcessError: another one of several processes has failed.
     """
-    config, out = _as_config(config), Path(out)
-    _check(config, allow_download=allow_download)
+    config, out = _as_config(config).decided(), Path(out)
+    cost = plan_cost(config, _check(config, allow_download=allow_download))
     with together() as own, FolderLock(out, leads=own.leads) as lock:
         _check_folder(config, out, resume=resume)
         heard = on_event if own.leads else _nothing
-        return _train(config, data, out, store_at(store), lock, heard, should_stop)
+        report = Reporter(heard, plan_work(config), job=out.name, apart=["data"], should_stop=should_stop)
+        report.emit("started", config=config.name, folder=str(out), **cost)
+        return _train(config, data, out, store_at(store), lock, report)
 
 
 def _train(
@@ -88,11 +93,8 @@ def _train(
     out: Path,
     store: Store,
     lock: FolderLock,
-    on_event: OnEvent,
-    should_stop: Callable[[], bool],
+    report: Reporter,
 ) -> Models:
-    report = Reporter(on_event, plan_work(config), job=out.name, apart=["data"], should_stop=should_stop)
-    report.emit("started", config=config.name, folder=str(out))
     board = None
     try:
         run = prepare(config, data, out, report, store, lock)
@@ -101,12 +103,13 @@ def _train(
             board = open_board(run)
             run = replace(run, show=board.show if board else None)
         guide = config.embedding.guide
-        denoisers = {guide: _denoiser(run, guide, None)} if guide else {}
+        encoder = _encoder(run) if config.needs_encoder else None
+        denoisers = {guide: _denoiser(run, guide, None, encoder)} if guide else {}
         embeddings: dict[str, Any] = {
             domain: _embedding(run, domain, denoisers.get(guide)) for domain in DOMAINS
         }
         for name in config.denoisers:
-            denoisers[name] = denoisers.get(name) or _denoiser(run, name, embeddings["full"])
+            denoisers[name] = denoisers.get(name) or _denoiser(run, name, embeddings["full"], encoder)
         if board:
             for name, denoiser in denoisers.items():
                 board.finish(f"denoiser {name}", denoiser)
@@ -128,8 +131,8 @@ def _as_config(config: Config | str | Path) -> Config:
     return preset(str(config)) if str(config) in PRESETS else read_config(config)
 
 
-def _check(config: Config, *, allow_download: bool) -> None:
-    """All of a configuration that can be known to be wrong before hours are spent."""
+def _check(config: Config, *, allow_download: bool) -> int:
+    """All of a configuration that can be known to be wrong before hours are spent; the weights there will be."""
     config.check()
     if not config.denoisers:
         raise ConfigError("the configuration names no denoiser", where=config.name)
@@ -137,21 +140,30 @@ def _check(config: Config, *, allow_download: bool) -> None:
     _check_guide(config)
     if not embedding.closed_form:
         build_critic(config.embedding, seed=config.seed)
+    saved = len(DOMAINS) * _count(embedding)
+    if config.needs_encoder:
+        saved += _count(build_encoder(config.encoder))
     weights = 0
     for settings in config.denoisers.values():
         denoiser = build_denoiser(settings)
+        saved += _count(denoiser)
         if settings.loss == "wgan-vgg" and not settings.weights:
             Critic(settings.patch_size, settings.critic_width)
         for layer in settings.layers:
             flow = build_flow(config, denoiser, layer, "low")  # that of the other domain has the same size
-            weights += len(DOMAINS) * sum(each.numel() for each in flow.parameters())
+            weights += len(DOMAINS) * _count(flow)
             require_weights(weights // _NETWORKS, "denoisers, layers", "flows, or fewer layers")
     uses_vgg = config.embedding.perceptual == "vgg19" or any(
-        d.loss == "wgan-vgg" and d.perceptual == "vgg19" and not d.weights for d in config.denoisers.values()
+        each.learns_from("vgg19") for each in config.denoisers.values()
     )
     if uses_vgg:
         load_vgg19(config.vgg19, allow_download=allow_download)
     _check_batches(config)
+    return saved + weights
+
+
+def _count(module: nn.Module) -> int:
+    return sum(each.numel() for each in module.parameters())
 
 
 def _check_folder(config: Config, out: Path, *, resume: bool) -> None:
@@ -175,6 +187,8 @@ def _check_batches(config: Config) -> None:
     count = processes().count
     sizes = {name: settings.batch_size for name, settings in config.denoisers.items()}
     sizes |= {"embedding": config.embedding.batch_size, "flow": config.flow.batch_size}
+    if config.needs_encoder:
+        sizes["encoder"] = config.encoder.batch_size
     for name, size in sizes.items():
         if size % count:
             raise ConfigError(
@@ -196,11 +210,11 @@ def _check_guide(config: Config) -> None:
             hint=f"There are {', '.join(config.denoisers)}.",
         )
     settings = config.denoisers[guide]
-    if settings.loss == "wgan-vgg" and settings.perceptual == "embedding" and not settings.weights:
+    if settings.learns_from("embedding"):
         raise ConfigError(
             "the denoiser learns from the embedding that it is to guide",
             where=f"embedding, guide {guide!r}",
-            hint='Train it with perceptual = "vgg19", or choose another guide.',
+            hint='Train it with perceptual = "ct" or "vgg19", or choose another guide.',
         )
     others = [name for name, other in config.denoisers.items() if other.layers and name != guide]
     if others:
@@ -236,7 +250,12 @@ def _embedding(run: Run, domain: str, guide: nn.Module | None) -> Any:
     )
 
 
-def _denoiser(run: Run, name: str, embedding: Any) -> nn.Module:
+def _encoder(run: Run) -> Any:
+    build = partial(build_encoder, run.config.encoder)
+    return _finished(run, STAGE, encoder_file(), build, lambda: train_encoder(run))
+
+
+def _denoiser(run: Run, name: str, embedding: Any, encoder: Any) -> nn.Module:
     settings = run.config.denoisers[name]
 
     def make() -> nn.Module:
@@ -246,7 +265,13 @@ def _denoiser(run: Run, name: str, embedding: Any) -> nn.Module:
             return loaded.eval().requires_grad_(False)
         if settings.loss == "none":
             return build_denoiser(settings)
-        return train_l2(run, name) if settings.loss == "l2" else train_wgan_vgg(run, name, embedding)
+        if settings.loss == "l2":
+            return train_l2(run, name)
+        if settings.perceptual == "vgg19":
+            return train_wgan_vgg(run, name, run.fabric.to_device(load_vgg19(run.config.vgg19)))
+        return train_wgan_vgg(
+            run, name, EncoderFeatures(encoder if settings.perceptual == "ct" else embedding)
+        )
 
     return _finished(run, f"denoiser {name}", denoiser_file(name), lambda: build_denoiser(settings), make)
 

@@ -1,4 +1,4 @@
-"""Features of VGG19, for the perceptual loss of WGAN-VGG; the weights are torchvision's published file."""
+"""Features that the perceptual loss of WGAN-VGG compares: those of VGG19, torchvision's published file, or of CT."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ import torch
 from torch import Tensor, nn
 
 from ..base import WeightsError
+from ..embedding import Embedding
+from .ct_encoder import CTAutoencoder
 
 VGG19_URL = "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth"
 VGG19_SHA256 = "dcbb9e9d"  # the first digits, as torchvision writes them into the file's name
 _PLAN = (64, 64, "pool", 128, 128, "pool", 256, 256, 256, 256, "pool", *(512,) * 4, "pool", *(512,) * 4)
 _HINT = (
     'Give the path of torchvision\'s vgg19-dcbb9e9d.pth as `vgg19`, say `vgg19 = "download"` and `--allow-download`, '
-    'or choose `perceptual = "embedding"`.'
+    'or choose `perceptual = "ct"`.'
 )
 
 
@@ -43,6 +45,18 @@ class VGG19Features(nn.Module):
         """(N, 1, H, W) normalised -> (N, 512, H/16, W/16)."""
         maps: Tensor = self.features(x.expand(-1, 3, -1, -1))
         return maps
+
+
+class EncoderFeatures(nn.Module):
+    """φ from CT itself: what a trained encoder makes of it."""
+
+    def __init__(self, encoder: Embedding | CTAutoencoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, 1, H, W) normalised -> (N, c, h, w)."""
+        return self.encoder.features(x)
 
 
 def load_vgg19(

@@ -1,19 +1,27 @@
-"""How long a run takes, stage by stage, so that the time left can be told before it is spent."""
+"""What a run costs, so that it can be told before it is spent: time, stage by stage, memory and disk."""
 
 from __future__ import annotations
 
 import dataclasses
 
-from ..config import DOMAINS, Config, DenoiserConfig
+from ..config import DOMAINS, Config, DenoiserConfig, EncoderConfig
 from ..models import build_denoiser, flow_weights
+from .ct_encoder import STAGE
 
 # 10⁹ multiplications a second, measured on two CPU cores with the quick preset; other machines differ by a
 # common factor for the most part, see `machine`.
-_EMBEDDING_RATE, _DENOISER_RATE, _WGAN_RATE, _CONDITION_RATE, _FLOW_RATE = 60.0, 60.0, 34.0, 40.0, 10.0
+_EMBEDDING_RATE, _DENOISER_RATE, _CONDITION_RATE, _FLOW_RATE = 60.0, 60.0, 40.0, 10.0
+# Seconds of a turn of the critic for a pixel, by its width and the square of it: measured at widths 8, 32 and 64.
+_CRITIC_THIN, _CRITIC_WIDE = 8.1e-8, 1.8e-9
+_SCORED = 0.2  # of a turn: the critic's part in the denoiser's own step
+_VGG19_WORK = 390e3  # multiplications for a pixel: 19.5e9 for 224×224
 _DATA_S = 10.0  # until it is known what there is to read
 _CONVERTED_S, _SIMULATED_S = 2e-8, 5e-7  # a byte of a series, and of one with its simulated low dose
 _VALIDATED = 64  # patches of the flows' validation
 _TOGETHER = 1 << 27  # weights: half a gigabyte, two with gradients and moments
+_VALUE = 4  # bytes
+_COPIES, _MAPS = 4, 32  # of what is kept, and feature maps of a batch, at the least
+UNRELATED = 24  # patches of every domain, for the ceiling of R
 _MARGIN, _PASSES = 16, 24  # pixels around a patch that a layer reaches; of the network for one estimate
 
 
@@ -45,9 +53,14 @@ def plan_data(*, converted: int, simulated: int) -> float:
 def plan_work(config: Config) -> dict[str, float]:
     """Stages in their order, and their seconds on two CPU cores."""
     flow = config.flow
-    plan = {"data": _DATA_S, **{f"embedding {domain}": _embedding(config) for domain in DOMAINS}}
+    plan: dict[str, float] = {
+        "data": _DATA_S,
+        **{f"embedding {domain}": _embedding(config) for domain in DOMAINS},
+    }
+    if config.needs_encoder:
+        plan |= {STAGE: _encoder(config.encoder)}
     for name, denoiser in config.denoisers.items():
-        plan[f"denoiser {name}"] = _denoiser(denoiser)
+        plan[f"denoiser {name}"] = _denoiser(denoiser, config.encoder)
     one_flow = 3 * flow.steps * flow.batch_size * _flow_work(config) / _FLOW_RATE * 1e-9
     for name, denoiser in config.denoisers.items():
         for stage, layers in flow_stages(config, name).items():
@@ -57,6 +70,46 @@ def plan_work(config: Config) -> dict[str, float]:
             later = flow.patches - begun + (_VALIDATED if flow.validate_every else 0)
             plan[stage] = len(layers) * len(DOMAINS) * one_flow + later * a_patch
     return plan
+
+
+def plan_memory(config: Config) -> tuple[dict[str, int], dict[str, int]]:
+    """Bytes by the setting they come from: what is kept at once, and the maps of one batch; both at the least."""
+    e, flow, encoder = config.embedding, config.flow, config.encoder
+    side = flow.patch_size if e.kind == "complete" else e.patch_size
+    kept = {
+        "flow, patches": flow.patches * side**2,
+        "embedding, principal_patches": e.principal_patches * e.patch_size**2,
+    }
+    batches = {
+        "flow, batch_size": flow.batch_size * side**2,
+        "embedding, batch_size": e.batch_size * e.patch_size**2 if e.kind != "complete" else 0,
+        "encoder, batch_size": encoder.batch_size * encoder.patch_size**2 if config.needs_encoder else 0,
+    }
+    for name, d in config.denoisers.items():
+        batches[f"{name}, batch_size"] = d.batch_size * (d.patch_size + 2 * d.margin) ** 2
+    return (
+        {name: pixels * _VALUE * _COPIES for name, pixels in kept.items()},
+        {name: pixels * _VALUE * _MAPS for name, pixels in batches.items()},
+    )
+
+
+def plan_cost(config: Config, weights: int) -> dict[str, float]:
+    """What a run needs in all, for the event with which it starts.
+
+    Args:
+        config: of the run.
+        weights: of all that is saved.
+
+    Returns:
+        seconds_on_two_cores; memory_bytes, at the least, besides the slices; disk_bytes, besides converted slices.
+    """
+    kept, batches = plan_memory(config)
+    patches = 2 * UNRELATED * config.embedding.patch_size**2
+    return {
+        "seconds_on_two_cores": round(sum(plan_work(config).values())),
+        "memory_bytes": max(kept.values()) + max(batches.values()),
+        "disk_bytes": _VALUE * (weights + patches),
+    }
 
 
 def _embedding(config: Config) -> float:
@@ -93,14 +146,30 @@ def _flow_work(config: Config) -> int:
     return work
 
 
-def _denoiser(d: DenoiserConfig) -> float:
+def _encoder(e: EncoderConfig) -> float:
+    return 2 + e.steps * e.batch_size * e.patch_size**2 * 3 * _encoder_work(e) / _DENOISER_RATE * 1e-9
+
+
+def _encoder_work(e: EncoderConfig) -> float:
+    """Multiplications for a pixel, there and back."""
+    return 9 * (1.8 * e.width**2 + e.width * (2 + e.channels / 4))
+
+
+def _denoiser(d: DenoiserConfig, encoder: EncoderConfig) -> float:
     if d.weights or d.loss == "none":
         return 0.1
-    work = d.steps * d.batch_size * d.patch_size**2 * 3 * _parameters(d)
+    pixels = d.steps * d.batch_size * d.patch_size**2
+    seen = (1 + 2 * d.margin / d.patch_size) ** 2
+    work = 3.0 * pixels * _parameters(d) * seen
     if d.loss == "l2":
         return work / _DENOISER_RATE * 1e-9
-    critic = 9 * d.critic_steps * (d.critic_width / 64) ** 2
-    return work * (1 + critic) / _WGAN_RATE * 1e-9
+    if d.perceptual == "vgg19":
+        work += 3 * pixels * _VGG19_WORK
+    elif d.perceptual == "ct":
+        work += 3 * pixels * _encoder_work(encoder) / 2
+    turns = d.critic_steps + _SCORED
+    critic = _CRITIC_THIN * d.critic_width + _CRITIC_WIDE * d.critic_width**2
+    return work / _DENOISER_RATE * 1e-9 + pixels * turns * critic
 
 
 def _parameters(denoiser: DenoiserConfig) -> int:

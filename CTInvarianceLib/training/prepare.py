@@ -31,13 +31,11 @@ from ..tensors import require_memory
 from .lock import FolderLock
 from .machine import seconds_per_planned
 from .origin import adopt, new_origin, require_inputs, require_own
-from .plan import plan_data
+from .plan import UNRELATED, plan_data, plan_memory
 from .run import Run, make_fabric, stage_seed
 
 _SCANNING_SHARE = 0.05  # of the time for the data
 _SHARED = 0.95  # of the time, in which several processes convert what all of them then have
-_COPIES, _MAPS = 4, 32  # of what is kept, and feature maps of a batch, at the least
-_UNRELATED = 24  # patches for the ceiling of R
 
 
 def prepare(config: Config, data: Data, out: Path, report: Reporter, store: Store, lock: FolderLock) -> Run:
@@ -182,19 +180,9 @@ def _begin(config: Config, out: Path, patients: Split, pairs: Sequence[SeriesPai
 
 def _check_memory(config: Config, fabric: Fabric) -> None:
     """Raise ConfigError where what is kept at once, or the maps of one batch, are more than the memory."""
-    e, flow, values = config.embedding, config.flow, 4  # bytes
-    side = flow.patch_size if e.kind == "complete" else e.patch_size
-    kept = {
-        "flow, patches": flow.patches * side**2 * values * _COPIES,
-        "embedding, principal_patches": e.principal_patches * e.patch_size**2 * values * _COPIES,
-    }
-    batches = {
-        "flow, batch_size": flow.batch_size * side**2,
-        "embedding, batch_size": e.batch_size * e.patch_size**2 if e.kind != "complete" else 0,
-        **{f"{name}, batch_size": d.batch_size * d.patch_size**2 for name, d in config.denoisers.items()},
-    }
+    kept, batches = plan_memory(config)
     sizes = [(name, size, torch.device("cpu")) for name, size in kept.items()]
-    sizes += [(name, size * values * _MAPS, fabric.device) for name, size in batches.items()]
+    sizes += [(name, size, fabric.device) for name, size in batches.items()]
     for name, size, device in sizes:
         require_memory(
             size, device, what=f"the setting {name}", hint="Take a smaller one.", error=ConfigError
@@ -202,13 +190,15 @@ def _check_memory(config: Config, fabric: Fabric) -> None:
 
 
 def _largest_patch(config: Config) -> int:
-    sizes = [config.embedding.patch_size, *(d.patch_size for d in config.denoisers.values())]
+    sizes = [config.embedding.patch_size, *(d.patch_size + 2 * d.margin for d in config.denoisers.values())]
     if config.embedding.kind == "complete":
         sizes.append(config.flow.patch_size)
+    if config.needs_encoder:
+        sizes.append(config.encoder.patch_size)
     return max(sizes)
 
 
 def _save_unrelated(run: Run) -> None:
     size, seed = run.config.embedding.patch_size, stage_seed(run.config.seed, "unrelated")
-    drawn = zip(DOMAINS, run.validation.draw(_UNRELATED, size, seed=seed), strict=True)
+    drawn = zip(DOMAINS, run.validation.draw(UNRELATED, size, seed=seed), strict=True)
     run.save(unrelated_file(), unrelated_tensors(dict(drawn)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
@@ -50,8 +51,9 @@ class Watch:
     steps done, and the loop is over (trapezoidal schedule: Hägele et al. 2024, arXiv:2405.18392). Without, it is
     `rate_factor`'s cosine over `steps`. With `every`, the weights of the lowest validation loss are those that remain.
 
-    **Average.** Exponential, over steps, with the given decay (Polyak & Juditsky 1992, doi:10.1137/0330046); the
-    averaged weights are those that are validated and that remain.
+    **Average.** Exponential, over steps, with the given decay (Polyak & Juditsky 1992, doi:10.1137/0330046), less in
+    the beginning: (1 + n) / (10 + n) after n steps, so that the first weights are soon forgotten. The averaged weights
+    are those that are validated and that remain.
 
     Args:
         stage: what events call it.
@@ -81,9 +83,7 @@ class Watch:
         self._stage, self._most, self._report, self._fabric = stage, steps, report, fabric
         self._trained, self._validate, self._every, self._patience = dict(trained), validate, every, patience
         self._module = next(iter(trained.values()))[0]
-        self._averaged = (
-            AveragedModel(self._module, multi_avg_fn=get_ema_multi_avg_fn(average)) if average else None
-        )
+        self._averaged = AveragedModel(self._module, multi_avg_fn=_average(average)) if average else None
         self._flaw = torch.zeros((), dtype=torch.bool, device=next(self._module.parameters()).device)
         self._best: dict[str, Tensor] = {}
         self._kept: dict[str, Tensor] = {}
@@ -228,6 +228,14 @@ class Watch:
         waited = self._patience and self._stale >= self._patience
         if waited and self._annealed_from is None and self._next < self._longest:
             self._annealed_from = self._next
+
+
+def _average(decay: float) -> Callable[[Any, Any, Any], None]:
+    def update(averaged: Any, current: Any, count: Any) -> None:
+        done = int(count)
+        get_ema_multi_avg_fn(min(decay, (1 + done) / (10 + done)))(averaged, current, count)
+
+    return update
 
 
 def _copied(tensors: Mapping[str, Tensor], device: torch.device | None = None) -> dict[str, Tensor]:

@@ -10,7 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
+
+import CTInvarianceLib as cti
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 RUNS, HANGS_S = 3, 3600
@@ -74,3 +78,45 @@ def test_many_samples_and_a_whole_slice_keep_their_ratios(tmp_path):
 
     measured = keep(bound, "sampling", tmp_path, "--repeats", "1", "--ratios")
     assert len(measured) == 7
+
+
+def test_every_loop_is_measured_and_its_operations_are_those_of_its_convolutions(tmp_path):
+    measured = figures("gpu", tmp_path, "--small", "--seconds", "0.1", "--samples", "4")
+    assert all(rate > 0 for rate in measured.pop("limits").values())
+    samples = [name for name in measured if name.startswith("4 samples")]
+    assert len(samples) == 2
+    loops = {name: row for name, row in measured.items() if name not in samples}
+    assert len(loops) == 7
+    for row in loops.values():
+        assert row["step_s"] > 0
+        assert row["share"] > 0
+        assert 0 <= row["waiting"] < 1
+    pixels = 2 * (17 + 2 * 6) ** 2  # two patches with their margin; nobody asks for the gradient of the image
+    products = 2 * 9**2 * 64 + 3 * 3**2 * (64 * 32 + 32)
+    assert loops["Chen, L2"]["flops"] == 2 * pixels * products
+
+
+def test_denoisers_are_compared_with_a_blur_at_its_best(tiny_models, tmp_path):
+    rng, scan = np.random.default_rng(0), tmp_path / "scan.nrrd"
+    rows, columns = np.mgrid[-64:64, -64:64]
+    body = np.where(np.hypot(rows, columns) < 55, 40.0, -1000.0) + gaussian_filter(
+        rng.normal(0, 60, (128, 128)), 0.8
+    )
+    cti.write_volume(cti.CTVolume(body[None].astype(np.int16), np.diag([1.5, 1.5, 3, 1])), scan)
+    arguments = (str(scan), "--models", str(tiny_models), "--slices", "1", "--side", "64", "--sharp", "2")
+    measured = figures("denoising", tmp_path, *arguments)
+    for rows in measured.values():
+        low, blur, same = (rows[name] for name in ("quarter dose", "Gaussian blur, width tuned", "identity"))
+        assert same == pytest.approx(low, abs=0.01)
+        assert blur["rmse"] < low["rmse"]
+        assert {"chen", "yang"} < rows.keys()
+    soft, sharp = (rows["quarter dose"]["rmse"] for rows in measured.values())
+    assert 1 < sharp / soft < 2, "the gain lies between 1 and that at the Nyquist frequency"
+
+
+def test_a_denoisers_step_is_compared_with_ldct_benchmarks(tmp_path):
+    measured = figures("denoiser_step", tmp_path, "--repeats", "1", "--patches", "8")
+    assert {name: value["ratio"] > 0 for name, value in measured.items()} == {
+        "Chen, L2": True,
+        "Yang, WGAN": True,
+    }

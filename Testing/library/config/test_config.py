@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pytest
@@ -16,6 +17,7 @@ from CTInvarianceLib.config import (
     preset,
     read_config,
 )
+from CTInvarianceLib.denoisers import Chen, Yang, reach
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -35,6 +37,40 @@ def test_slides_and_reference_take_the_published_losses():
         1,
     )
     assert slides.start == reference.start == "random"
+
+
+def test_standard_takes_published_denoisers_at_all_layers_until_they_learn_no_more():
+    config = preset("standard")
+    chen, yang = config.denoisers["chen"], config.denoisers["yang"]
+    assert (chen.start, yang.start, config.embedding.kind) == ("random", "random", "complete")
+    assert len(yang.layers) == 8
+    assert (yang.perceptual_norm, yang.perceptual_weight, yang.critic_steps) == ("mse", 0.1, 4)
+    assert all(each.patience and each.validate_every for each in (chen, yang))
+    assert (chen.margin, yang.margin) == tuple(reach(f, la) for f, la in ((Chen(), "5"), (Yang(), "8")))
+    assert config.flow.steps > preset("quick").flow.steps
+
+
+def test_vgg19_is_compared_with_where_it_is_given_and_ct_else():
+    config = preset("standard")
+    assert config.decided().denoisers["yang"].perceptual == "ct"
+    assert config.decided().needs_encoder
+    given = dataclasses.replace(config, vgg19="vgg19.pth").decided()
+    assert given.denoisers["yang"].perceptual == "vgg19"
+    assert not given.needs_encoder
+    assert given.denoisers["chen"] == config.denoisers["chen"]
+
+
+def test_patience_needs_something_to_wait_for():
+    with pytest.raises(ConfigError, match=r"nobody knows what to be patient for: .*c, patience"):
+        config_from_dict({"denoisers": {"c": {"architecture": "chen", "patience": 3}}})
+    with pytest.raises(ConfigError, match=r"halves patches twice: .*y, patch_size"):
+        config_from_dict(
+            {
+                "denoisers": {
+                    "y": {"architecture": "yang", "loss": "wgan-vgg", "perceptual": "ct", "patch_size": 66}
+                }
+            }
+        )
 
 
 def test_quick_and_whatever_says_nothing_take_the_complete_embedding():
@@ -86,7 +122,7 @@ def test_unreadable_files_are_named(tmp_path):
     (tmp_path / "bad.toml").write_text("steps = = 3")
     with pytest.raises(ConfigError, match="not valid"):
         read_config(tmp_path / "bad.toml")
-    with pytest.raises(ConfigError, match="Choose one of quick, slides, reference"):
+    with pytest.raises(ConfigError, match="Choose one of quick, standard, slides, reference"):
         preset("fast")
 
 

@@ -86,6 +86,26 @@ def test_the_gradient_penalty_of_a_linear_critic_is_known():
     assert float(loss) == pytest.approx(0 - 12 + 10 * (norm - 1) ** 2)
 
 
+def test_the_gradient_penalty_is_taken_patch_by_patch_between_the_two_and_can_be_learned_from():
+    """C(x) = a/2 ‖x‖² has the gradient a x: penalty and its derivative by a are known at every point."""
+    a = torch.tensor(0.7, requires_grad=True)
+
+    class Quadratic(torch.nn.Module):
+        def forward(self, x):
+            return a / 2 * x.flatten(1).square().sum(1, keepdim=True)
+
+    generator = torch.Generator().manual_seed(1)
+    real, fake = (torch.randn(5, 1, 4, 4, generator=generator) for _ in range(2))
+    loss = critic_loss(Quadratic(), real, fake, generator=torch.Generator().manual_seed(0))
+    (slope,) = torch.autograd.grad(loss, a)
+
+    share = torch.rand(5, generator=torch.Generator().manual_seed(0))[:, None]
+    norms = (share * real.flatten(1) + (1 - share) * fake.flatten(1)).norm(dim=1)
+    halves = (fake.square().sum() - real.square().sum()) / 10
+    torch.testing.assert_close(loss, 0.7 * halves + 10 * (0.7 * norms - 1).square().mean())
+    torch.testing.assert_close(slope, halves + 20 * ((0.7 * norms - 1) * norms).mean())
+
+
 def test_critic_sizes():
     assert Critic(64)(torch.zeros(2, 1, 64, 64)).shape == (2, 1)
     assert sum(p.numel() for p in Critic(64).features.parameters()) == 1_144_256

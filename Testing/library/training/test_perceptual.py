@@ -66,7 +66,7 @@ def test_weights_are_downloaded_once_and_checked(published, tmp_path, monkeypatc
 
 def test_what_is_not_the_published_file_is_refused(published, tmp_path):
     _, path, _ = published
-    with pytest.raises(WeightsError, match='choose `perceptual = "embedding"`'):
+    with pytest.raises(WeightsError, match='choose `perceptual = "ct"`'):
         load_vgg19("")
     with pytest.raises(WeightsError, match="no such file"):
         load_vgg19(str(tmp_path / "none.pth"))
