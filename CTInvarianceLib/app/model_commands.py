@@ -78,11 +78,12 @@ def evaluate(options: Namespace) -> None:
     from ..report import evaluate as measure
     from ..report import require_report_place, write_report
 
-    require_report_place(Path(options.out), overwrite=options.overwrite)
+    out, overwrite = Path(options.out), options.overwrite
+    require_report_place(out, overwrite=overwrite)
     models = Models.load(options.models)
     with progress_shown("evaluating") as progress:
         tables = measure(models, options.data, store=options.store, progress=progress)
-    write_report(tables, Path(options.out), models=str(options.models), data=str(options.data))
+    write_report(tables, out, overwrite=overwrite, models=str(options.models), data=str(options.data))
     for title, rows in tables.items():
         if rows:
             show_table(title, rows)

@@ -22,6 +22,7 @@ from .errors import (
     PairingWarning,
     VolumeError,
     WeightsError,
+    unreadable,
 )
 from .events import VERSION, Cancelled, Event, OnEvent, Progress, Reporter, part, unheard
 from .figures import decimal, megabytes
@@ -35,7 +36,7 @@ from .own_folders import (
     new_identifier,
     remove_ours,
 )
-from .paths import PathLike, as_paths, files_under
+from .paths import PathLike, as_path, as_paths, files_under
 from .plain_json import json_text, read_text
 from .printable import printable
 from .private import make_private, private, private_folder
@@ -65,6 +66,7 @@ __all__ = [
     "TimeLeft",
     "VolumeError",
     "WeightsError",
+    "as_path",
     "as_paths",
     "decimal",
     "files_under",
@@ -89,6 +91,7 @@ __all__ = [
     "require_replaceable",
     "store_folder",
     "unheard",
+    "unreadable",
     "whole_file",
     "writing",
     "writing_folder",

@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import nn
 
-from ..base import Cancelled, ConfigError, Event, ModelsError, OnEvent, Reporter, json_text, part
+from ..base import Cancelled, ConfigError, Event, ModelsError, OnEvent, Reporter, as_path, json_text, part
 from ..config import (
     DOMAINS,
     LOG,
@@ -72,7 +72,7 @@ def train(
         ConfigError, DataError, VolumeError, WeightsError: before anything is written.
         ModelsError: `out` holds another run, or parts of one, or another training writes there.
     """
-    config, out = _as_config(config), Path(out)
+    config, out = _as_config(config), as_path(out)
     _check(config, allow_download=allow_download)
     leads = int(os.environ.get("RANK", "0")) == 0  # of several processes, the first speaks and writes for all
     with FolderLock(out, leads=leads) as lock:

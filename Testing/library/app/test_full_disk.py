@@ -148,14 +148,26 @@ def test_phantoms(capfd, place, free):
     assert not [path for path in folder.rglob(".*")]
 
 
-def test_reports(tmp_path):
-    old = {name: b"old" for name in ("report.html", "report.json")}
+def test_a_report_is_two_files_or_none(tmp_path):
+    """Whether the first or only the second no longer fits."""
+    tables = {"denoising": [{"denoiser": "&" * 100, "rmse_hu": 1.0}] * 100}  # of five characters in HTML
+    write_report(tables, tmp_path / "new")
+    sizes = {path.name: path.stat().st_size for path in (tmp_path / "new").iterdir()}
+    assert _SAID < sizes["report.json"] < sizes["report.html"]
+    old = dict.fromkeys(sizes, b"old")
+    folder = tmp_path / "old"
+    folder.mkdir()
     for name, content in old.items():
-        (tmp_path / name).write_bytes(content)
-    tables = {"denoising": [{"denoiser": "chen", "rmse_hu": 1.0}] * 100}
-    with _limit(0), pytest.raises(OSError, match=r"report\.json"):
-        write_report(tables, tmp_path)
-    assert tree(tmp_path) == old
+        (folder / name).write_bytes(content)
+    for limit in (0, sizes["report.json"]):
+        with _limit(limit), pytest.raises(OSError, match=str(folder)):
+            write_report(tables, folder)
+        assert tree(folder) == old
+        with _limit(limit), pytest.raises(OSError, match=str(tmp_path / "never")):
+            write_report(tables, tmp_path / "never")
+        assert sorted(each.name for each in tmp_path.iterdir()) == ["new", "old"]
+    write_report(tables, folder)
+    assert tree(folder) == tree(tmp_path / "new")
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
