@@ -3,6 +3,7 @@
 from .checking import Plain, from_plain
 from .manifest import (
     CHECKPOINTS,
+    FOLDERS,
     LOCK,
     LOG,
     MANIFEST,
@@ -39,6 +40,7 @@ __all__ = [
     "CHECKPOINTS",
     "DEFAULT_TOLERANCE",
     "DOMAINS",
+    "FOLDERS",
     "LOCK",
     "LOG",
     "MANIFEST",

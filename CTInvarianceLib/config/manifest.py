@@ -30,6 +30,8 @@ from .settings import DOMAINS, Config
 FORMAT, VERSION = "ctinvariance-models", 2
 MANIFEST, LOG, LOCK = "models.json", "log.jsonl", ".lock"
 CHECKPOINTS = "checkpoints"
+FOLDERS = ("denoisers", "embeddings", "flows", CHECKPOINTS)
+"""Of a model set's parts."""
 _MOST_BYTES = 1 << 24  # ids of 100 000 patients are 7 MB
 
 
@@ -149,7 +151,7 @@ def files_of(folder: Path) -> list[Path]:
         ModelsError: see `read_manifest`.
     """
     names = [MANIFEST, LOG, LOCK, *parts_of(read_manifest(folder)["config"]["denoisers"])]
-    names += [f"{CHECKPOINTS}/{each.name}" for each in (folder / CHECKPOINTS).glob("*.safetensors")]
+    names += [f"{CHECKPOINTS}/{each.name}" for each in (folder / CHECKPOINTS).glob("[!.]*.safetensors")]
     return [path for name in names if (path := _plain_file(folder, name))]
 
 
@@ -167,7 +169,7 @@ def delete_models(folder: Path) -> None:
     for path in others:
         path.unlink()
     manifest.unlink()
-    for name in ("denoisers", "embeddings", "flows", CHECKPOINTS, "."):
+    for name in (*FOLDERS, "."):
         try:
             (folder / name).rmdir()
         except OSError:  # there is something else in it, or it is a link

@@ -63,10 +63,6 @@ class Checkpoint:
         save_tensors(self._path, tensors, {**self._metadata, "step": step})
         self._last = time.monotonic()
 
-    def remove(self) -> None:
-        """Delete the file: the stage is complete and its result is saved elsewhere."""
-        self._path.unlink(missing_ok=True)
-
 
 def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

@@ -207,11 +207,19 @@ def _nothing(event: Event) -> None:
 
 def _log_to_file(report: Reporter, out: Path) -> None:
     """Append every event but progress to `log.jsonl`, beside whoever else listens."""
+    path = path_in(out, LOG)
+    if path.exists() and not (before := path.read_bytes()).endswith(b"\n"):  # a disk was full
+        os.truncate(path, before.rfind(b"\n") + 1)
 
     def log(event: Event) -> None:
-        if event["event"] != "progress":
+        if event["event"] == "progress":
+            return
+        try:
             with path_in(out, LOG).open("a", encoding="utf-8") as file:
                 file.write(json_text(event) + "\n")
+        except OSError as error:
+            error.filename = error.filename or str(path)  # a full disk has no name
+            raise
 
     report.listen(log)
 
@@ -243,17 +251,20 @@ def _denoiser(run: Run, name: str, embedding: Any) -> nn.Module:
 
 def _finished(run: Run, stage: str, file: str, build: Callable[[], Any], make: Callable[[], Any]) -> Any:
     """The part of the model set that lies in `file`: loaded where it is there, else made and saved."""
-    if run.known(file):
+    known = run.known(file)
+    if known:
         module = build()
         load_module(module, path_in(run.folder, file))
+        module.eval().requires_grad_(False)
         run.report.skip(stage)
-        return run.fabric.to_device(module.eval().requires_grad_(False))
-    module = make()
-    run.save(file, module.state_dict())
-    if run.fabric.is_global_zero:
+    else:
+        module = make()
+        run.save(file, module.state_dict())
+    if run.fabric.is_global_zero:  # also what a run that was ended in between has not removed
         path_in(run.folder, run.checkpoint_file(stage)).unlink(missing_ok=True)
     run.fabric.barrier()
-    run.report.progress(stage, 1.0)
+    if not known:
+        run.report.progress(stage, 1.0)
     return run.fabric.to_device(module)
 
 
