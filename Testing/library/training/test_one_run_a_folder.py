@@ -152,6 +152,7 @@ def test_other_data_of_the_same_patients_are_refused(tiny_source, interrupted):
 
 
 def test_data_that_have_moved_are_the_same(tiny_source, interrupted, tmp_path, tiny_complete_models):
+    """As always: that other data are refused asks for no path."""
     shutil.copytree(tiny_source, tmp_path / "moved")
     train(tmp_path / "moved", interrupted)
     same(weights(interrupted), weights(tiny_complete_models))
