@@ -41,7 +41,8 @@ REPORT = {"report.json", "report.html"}
 PREPARED = """
 import CTInvarianceLib.report.evaluation as evaluation, CTInvarianceLib.sources.index as index
 import CTInvarianceLib.training.checkpoint as checkpoint
-evaluation._PATCHES, evaluation._SAMPLES, index._BATCH, checkpoint._EVERY_S = 6, 3, 5, 0.0
+evaluation._PATCHES, evaluation._TRUSTED_PATCHES, evaluation._SAMPLES = 6, 1, 2
+index._BATCH, checkpoint._EVERY_S = 5, 0.0
 """
 
 
