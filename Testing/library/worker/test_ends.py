@@ -187,6 +187,7 @@ def test_arrays_of_others_lie_in_memory_and_not_in_the_file(volume):
 
 
 def test_a_header_that_promises_more_than_there_is_takes_no_memory(tmp_path):
+    """As when files were mapped, which took none in any case."""
     with (tmp_path / "bomb.npy").open("wb") as file:
         header = {"descr": "<f4", "fortran_order": False, "shape": (10**6, 10**6, 10)}
         np.lib.format.write_array_header_1_0(file, header)
