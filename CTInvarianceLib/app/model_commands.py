@@ -79,15 +79,16 @@ def evaluate(options: Namespace) -> None:
     from ..report import require_report_place, write_report
     from ..tensors import together
 
+    out, overwrite = Path(options.out), options.overwrite
     with together() as own:
-        require_report_place(Path(options.out), overwrite=options.overwrite)
+        require_report_place(out, overwrite=overwrite)
         models = Models.load(options.models)
         with progress_shown("evaluating", aloud=own.leads) as progress:
             tables = measure(
                 models, options.data, store=options.store, patches=options.patches, progress=progress
             )
         if own.leads:
-            write_report(tables, Path(options.out), models=str(options.models), data=str(options.data))
+            write_report(tables, out, overwrite=overwrite, models=str(options.models), data=str(options.data))
     for title, rows in tables.items() if own.leads else ():
         if rows:
             show_table(title, rows)

@@ -4,6 +4,7 @@ from .atomic import (
     require_folder,
     require_place,
     require_replaceable,
+    sweep,
     whole_file,
     writing,
     writing_folder,
@@ -23,6 +24,7 @@ from .errors import (
     ProcessError,
     VolumeError,
     WeightsError,
+    unreadable,
 )
 from .events import VERSION, Cancelled, Event, OnEvent, Progress, Reporter, part, unheard
 from .figures import decimal, megabytes
@@ -36,7 +38,7 @@ from .own_folders import (
     new_identifier,
     remove_ours,
 )
-from .paths import PathLike, as_paths, files_under
+from .paths import PathLike, as_path, as_paths, files_under
 from .plain_json import json_text, read_text
 from .printable import printable
 from .private import make_private, private, private_folder
@@ -67,6 +69,7 @@ __all__ = [
     "TimeLeft",
     "VolumeError",
     "WeightsError",
+    "as_path",
     "as_paths",
     "decimal",
     "files_under",
@@ -90,7 +93,9 @@ __all__ = [
     "require_place",
     "require_replaceable",
     "store_folder",
+    "sweep",
     "unheard",
+    "unreadable",
     "whole_file",
     "writing",
     "writing_folder",

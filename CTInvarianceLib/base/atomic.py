@@ -64,7 +64,7 @@ def whole_file(path: Path) -> Iterator[Path]:
 def _unfinished(path: Path, ending: str = "") -> Iterator[Path]:
     """A hidden name beside `path`, of which nothing is left behind; errors tell of `path` instead."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(path.parent)
+    _sweep_once(path.parent)
     part = path.with_name(f".ctinvariance-{uuid.uuid4().hex}{ending}")
     try:
         yield part
@@ -93,9 +93,18 @@ def _replace_folder(part: Path, folder: Path) -> None:
 
 
 @lru_cache(maxsize=1)  # who writes a thousand files into a folder looks once
-def _sweep(folder: Path) -> None:
-    """Remove what killed processes left in a folder: only what has our mark and is old."""
-    oldest = time.time() - _OLD_S
+def _sweep_once(folder: Path) -> None:
+    sweep(folder)
+
+
+def sweep(folder: Path, *, older_s: float = _OLD_S) -> None:
+    """Remove what killed processes left in a folder: only what has our mark and is so old.
+
+    Args:
+        folder: its subfolders are not looked into.
+        older_s: time since the last change, s; 0 only where nobody else can be writing.
+    """
+    oldest = time.time() - older_s
     with suppress(OSError):
         for each in os.scandir(folder):
             if _OURS.fullmatch(each.name) and each.stat(follow_symlinks=False).st_mtime < oldest:

@@ -31,6 +31,13 @@ class DicomError(VolumeError):
     """DICOM files that do not form one CT volume."""
 
 
+def unreadable(path: object, error: OSError, kind: type[VolumeError] = DicomError) -> VolumeError:
+    """The error for a file that cannot be opened or read."""
+    return kind(
+        f"cannot be read ({error.strerror or error})", where=path, hint="Check the disk and its permissions."
+    )
+
+
 class DataError(CTInvarianceError):
     """A data source that holds nothing to train on or to evaluate."""
 

@@ -11,16 +11,28 @@ from .errors import DataError
 PathLike = str | os.PathLike[str]
 
 
-def as_paths(source: PathLike | Sequence[PathLike]) -> list[Path]:
-    """One path or several, as a list.
+def as_path(path: PathLike, *, where: str | None = None) -> Path:
+    """A path.
+
+    Args:
+        path: as it was given.
+        where: what to call it in the message.
 
     Raises:
         DataError: an empty one, which Python takes for the current folder.
     """
-    paths = [source] if isinstance(source, str | os.PathLike) else list(source)
-    if not all(os.fspath(path).strip() for path in paths):
-        raise DataError("the path is empty", hint="The current folder is called .")
-    return [Path(path) for path in paths]
+    if not os.fspath(path).strip():
+        raise DataError("the path is empty", where=where, hint="The current folder is called .")
+    return Path(path)
+
+
+def as_paths(source: PathLike | Sequence[PathLike]) -> list[Path]:
+    """One path or several, as a list.
+
+    Raises:
+        DataError: see `as_path`.
+    """
+    return [as_path(each) for each in ([source] if isinstance(source, str | os.PathLike) else source)]
 
 
 def files_under(folder: Path) -> list[Path]:

@@ -4,6 +4,7 @@ from .checking import Plain, from_plain
 from .manifest import (
     BOARD,
     CHECKPOINTS,
+    FOLDERS,
     LOCK,
     LOG,
     MANIFEST,
@@ -50,6 +51,7 @@ __all__ = [
     "CHECKPOINTS",
     "DEFAULT_TOLERANCE",
     "DOMAINS",
+    "FOLDERS",
     "LOCK",
     "LOG",
     "MANIFEST",

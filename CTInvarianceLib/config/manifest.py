@@ -32,6 +32,8 @@ FORMAT, VERSION = "ctinvariance-models", 2
 MANIFEST, LOG, LOCK = "models.json", "log.jsonl", ".lock"
 CHECKPOINTS = "checkpoints"
 BOARD = "tensorboard"  # folder of event files, which have pictures of patients in them
+FOLDERS = ("denoisers", "embeddings", "flows", CHECKPOINTS)
+"""Of a model set's parts."""
 _MOST_BYTES = 1 << 24  # ids of 100 000 patients are 7 MB
 
 
@@ -157,7 +159,7 @@ def files_of(folder: Path) -> list[Path]:
         ModelsError: see `read_manifest`.
     """
     names = [MANIFEST, LOG, LOCK, *parts_of(read_manifest(folder)["config"]["denoisers"])]
-    names += [f"{CHECKPOINTS}/{each.name}" for each in (folder / CHECKPOINTS).glob("*.safetensors")]
+    names += [f"{CHECKPOINTS}/{each.name}" for each in (folder / CHECKPOINTS).glob("[!.]*.safetensors")]
     names += [f"{BOARD}/{each.name}" for each in (folder / BOARD).glob("events.out.tfevents.*")]
     return [path for name in names if (path := _plain_file(folder, name))]
 
@@ -176,7 +178,7 @@ def delete_models(folder: Path) -> None:
     for path in others:
         path.unlink()
     manifest.unlink()
-    for name in ("denoisers", "embeddings", "flows", CHECKPOINTS, BOARD, "."):
+    for name in (*FOLDERS, BOARD, "."):
         try:
             (folder / name).rmdir()
         except OSError:  # there is something else in it, or it is a link

@@ -1,4 +1,4 @@
-"""Aligned slices that patches are cut from: arrays in memory or mapped from disk, or tensors on a GPU."""
+"""Aligned slices that patches are cut from: arrays in memory or on disk, or tensors on a GPU."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..tensors import MEAN, OFFSET_HU, STD
+from .rows import rows_of
 
 TISSUE_HU = -500
 _ROOM = 0.5  # of a device's free memory that slices may take
@@ -71,15 +72,16 @@ class Places:
 
 
 class HostSlices:
-    """Slices in arrays: patches are copied one by one, at the speed of memory."""
+    """Slices in arrays, or files that are mapped: patches are copied one by one, at the speed of memory."""
 
     def __init__(self, patients: Sequence[PatientSlices]) -> None:
-        self._low, self._full = [p.low_dose for p in patients], [p.full_dose for p in patients]
+        self._low = [rows_of(p.low_dose) for p in patients]
+        self._full = [rows_of(p.full_dose) for p in patients]
 
     def tissue(self, places: Places, size: int) -> Index:
         """Number of pixels of the full dose that are denser than -500 HU, (n,)."""
         counts = [
-            np.count_nonzero(self._full[i][k, top : top + size, left : left + size] > TISSUE_HU)
+            np.count_nonzero(self._full[i](k, top, size)[:, left : left + size] > TISSUE_HU)
             for i, k, top, left in zip(*_where(places), strict=True)
         ]
         return np.array(counts, dtype=np.intp)
@@ -90,7 +92,7 @@ class HostSlices:
         down, across = (np.where(turned, -1, 1).tolist() for turned in (places.upside_down, places.mirrored))
         for n, (i, k, top, left) in enumerate(zip(*_where(places), strict=True)):
             for pair, source in zip(pairs[:, n], (self._low[i], self._full[i]), strict=True):
-                patch = source[k, top : top + size, left : left + size][:: down[n], :: across[n]]
+                patch = source(k, top, size)[:, left : left + size][:: down[n], :: across[n]]
                 # One patch after the other, while it is in the processor's cache.
                 pair[...] = patch.T if places.turned[n] else patch
                 pair += _SHIFT
@@ -125,12 +127,11 @@ class DeviceSlices:
         dtype = torch.from_numpy(np.empty(0, np.result_type(*(each.dtype for each in arrays)))).dtype
         flat = torch.empty(int(self._starts[-1]), dtype=dtype, device=self._device)
         for start, array in zip(self._starts[:-1].tolist(), arrays, strict=True):
-            step = array[0].size
-            for k, image in enumerate(
-                array
-            ):  # slice by slice: a mapped array must not be read into memory whole
+            (count, rows, columns), read = array.shape, rows_of(array)
+            step = rows * columns
+            for k in range(count):  # slice by slice: a mapped array must not be read into memory whole
                 part = flat[start + k * step : start + (k + 1) * step]
-                part.copy_(torch.from_numpy(np.array(image).ravel()))
+                part.copy_(torch.from_numpy(np.array(read(k, 0, rows)).ravel()))
         return flat
 
     def _pixels(self, places: Places, size: int) -> Tensor:

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .. import __version__
 from ..base import (
@@ -31,6 +32,7 @@ from ..base import (
     GeometryWarning,
     Progress,
     VolumeError,
+    megabytes,
     part,
     private,
     private_folder,
@@ -128,7 +130,7 @@ class Store:
         free = shutil.disk_usage(existing).free
         if size * _HEADROOM > free:
             raise DataError(
-                f"the converted series take {size / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free",
+                f"the converted series take {megabytes(size)}, and {megabytes(free)} are free",
                 where=self.folder,
                 hint="Choose a store on another disk, or delete what is not needed (`ctinvariance store`).",
             )
@@ -175,15 +177,20 @@ class Store:
         target, unfinished = self.folder / key, self.folder / f".{key}"
         for remains in (target, unfinished):  # of an interrupted or damaged one
             _remove(remains)
-        private_folder(unfinished)
-        with open(unfinished / ARRAY, "wb", opener=private) as file:
-            np.save(file, volume.hu, allow_pickle=False)
-            _to_disk(file)
         facts |= {"affine": volume.affine.tolist(), "shape": volume.shape, "dtype": str(volume.hu.dtype)}
-        with open(unfinished / FACTS, "w", encoding="utf-8", opener=private) as text:
-            json.dump({"format": FORMAT, "key": key, "library": __version__, **facts}, text, indent=1)
-            _to_disk(text)
-        unfinished.rename(target)
+        try:
+            private_folder(unfinished)
+            with open(unfinished / ARRAY, "wb", opener=private) as file:
+                _save(file, volume.hu)
+                _to_disk(file)
+            with open(unfinished / FACTS, "w", encoding="utf-8", opener=private) as text:
+                json.dump({"format": FORMAT, "key": key, "library": __version__, **facts}, text, indent=1)
+                _to_disk(text)
+            unfinished.rename(target)
+        except BaseException:  # such as a full disk, which has no room for halves
+            with suppress(OSError):
+                _remove(unfinished)
+            raise
         entry = self._entry(key)
         if entry is None:
             raise DataError("what was just written cannot be read", where=target, hint="Check the disk.")
@@ -263,6 +270,13 @@ def _facts(series: CTSeries) -> dict[str, Any]:
     names = ("patient_id", "series_uid", "study_uid", "description", "anatomy", "kernel")
     facts = {name: value for name, value in asdict(series).items() if name in names}
     return {**facts, "files": [str(file.absolute()) for file in series.files]}
+
+
+def _save(file: Any, hu: NDArray[Any]) -> None:
+    """`np.save` by ordinary writes: its own says of a full disk only how many values were written."""
+    values = np.ascontiguousarray(hu)
+    np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(values))
+    file.write(values.data)
 
 
 def _to_disk(file: Any) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..base import DicomError
+from ..base import DicomError, unreadable
 from .elements import BIG_ENDIAN, DEFLATED, IMPLICIT, quietly, read_tags, texts_of, values_of
 
 CT_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.2"
@@ -119,11 +119,7 @@ def read_header(path: Path) -> DicomHeader | None:
             "not a DICOM file, though its name says so", where=path, hint="Copy or export it again."
         ) from error
     except OSError as error:
-        raise DicomError(
-            f"cannot be read ({error.strerror or error})",
-            where=path,
-            hint="Check the disk and its permissions.",
-        ) from error
+        raise unreadable(path, error) from error
     except Exception as error:  # pydicom raises nearly everything on damaged bytes
         raise DicomError(
             "the DICOM header is truncated or damaged", where=path, hint=f"Copy or export it again ({error})."

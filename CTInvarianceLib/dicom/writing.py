@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base import DicomError, PathLike, Progress, VolumeError, unheard, whole_file
+from ..base import DicomError, PathLike, Progress, VolumeError, as_path, unheard, whole_file
 from ..volumes import CTVolume
 from .attributes import INTERCEPT_HU, LIMITS_HU, SeriesHeader, about, dicom_uid, pixel_format
 from .geometry import ALIKE
@@ -37,7 +37,7 @@ def write_dicom_series(
         VolumeError: a sheared grid, HU beyond `LIMITS_HU`, or a folder that cannot be written to.
         DicomError: a text of the header that its attribute cannot hold, such as one that is too long.
     """
-    folder = Path(folder)
+    folder = as_path(folder)
     grid = _grid(volume, folder)
     _require_storable(volume, folder)
     common = {**about(header), **pixel_format(volume.shape)}

@@ -19,6 +19,7 @@ from ..base import (
     as_paths,
     files_under,
     unheard,
+    unreadable,
 )
 from ..dicom import read_dicom
 from ..volumes import CTVolume, axial_order, padded, plane_of, require_axial_grid, warn_of_values
@@ -118,11 +119,7 @@ def _stored(path: Path) -> StoredImage:
     try:
         return _READERS[suffix](path)
     except OSError as error:
-        raise VolumeError(
-            f"cannot be read ({error.strerror or error})",
-            where=path,
-            hint="Check the disk and its permissions.",
-        ) from error
+        raise unreadable(path, error, VolumeError) from error
     except (ValueError, TypeError, KeyError, OverflowError) as error:
         raise damaged(path, f"its header makes no sense ({error})") from error
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..base import LayerError, ModelsError, ModelsWarning, Progress, VolumeError, unheard
+from ..base import LayerError, ModelsError, ModelsWarning, Progress, VolumeError, as_path, unheard
 from ..config import (
     DEFAULT_TOLERANCE,
     DOMAINS,
@@ -54,8 +54,9 @@ class Models:
 
         Raises:
             ModelsError: no model set, a damaged one, or one of another version.
+            DataError: an empty path.
         """
-        folder = Path(folder)
+        folder = as_path(folder)
         manifest = read_manifest(folder)
         if "files" not in manifest:
             text = f"{folder}: this model set has no checksums (an older version made it): damage would not be noticed"

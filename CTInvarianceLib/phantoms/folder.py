@@ -11,6 +11,7 @@ from ..base import (
     ConfigError,
     PathLike,
     Progress,
+    as_path,
     part,
     require_place,
     require_replaceable,
@@ -34,7 +35,7 @@ _WINDOWS = {"chest": (40.0, 400.0), "abdomen": (40.0, 400.0), "head": (40.0, 80.
 
 def phantom_source(folder: PathLike) -> Path:
     """What `find_pairs`, training and Slicer's DICOM import read of a folder that `write_phantoms` wrote."""
-    return Path(folder) / "dicom"
+    return as_path(folder) / "dicom"
 
 
 def write_phantoms(
@@ -79,7 +80,7 @@ def write_phantoms(
         ConfigError: numbers out of range, other phantoms of the same names in the folder, and as `phantom_pair`.
         VolumeError: a place that cannot be written to, phantoms that may not be replaced, or other files among them.
     """
-    folder = Path(folder)
+    folder = as_path(folder)
     _require_sensible(kinds, patients=patients, slices=slices, pixels=size)
     if not 0 < pixel_mm <= _WIDEST_MM:
         raise ConfigError(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from ..base import decimal, json_text, printable, require_place, writing
+from ..base import decimal, json_text, printable, require_replaceable, writing_folder
 
 _EXPLAINED = {
     "denoising": (
@@ -38,18 +38,32 @@ def require_report_place(folder: Path, *, overwrite: bool) -> None:
     """Raise where `write_report` cannot write, or there is a report that may not be replaced: before the work.
 
     Raises:
-        VolumeError: see `base.require_place`.
+        VolumeError: see `base.require_replaceable`.
     """
-    for name in _FILES:
-        require_place(folder / name, overwrite=overwrite)
+    require_replaceable(folder, frozenset(_FILES), overwrite=overwrite)
 
 
-def write_report(tables: dict[str, list[dict[str, Any]]], folder: Path, **origin: str) -> None:
-    """Write `report.json` and `report.html` into a folder, which is made if need be."""
+def write_report(
+    tables: dict[str, list[dict[str, Any]]], folder: Path, *, overwrite: bool = True, **origin: str
+) -> None:
+    """Write `report.json` and `report.html`: both of them or none.
+
+    Args:
+        tables: what `evaluate` has measured.
+        folder: made if need be; an older report in it is replaced as a whole.
+        overwrite: whether it may be.
+        origin: what else the report is to say of where the tables come from.
+
+    Raises:
+        VolumeError: see `require_report_place`.
+        OSError: the disk is full.
+    """
+    require_report_place(folder, overwrite=overwrite)
     content = {"program": f"CTInvariance {__version__}", **origin, "tables": tables}
-    for name, text in zip(_FILES, (json_text(content, indent=1), _page(tables, origin)), strict=True):
-        with writing(folder / name) as part:
-            part.write_text(text, "utf-8", errors="backslashreplace")
+    with writing_folder(folder) as part:
+        for name, text in zip(_FILES, (json_text(content, indent=1), _page(tables, origin)), strict=True):
+            (part / name).write_text(text, "utf-8", errors="backslashreplace")
+        require_report_place(folder, overwrite=overwrite)  # somebody else may have written one meanwhile
 
 
 def _page(tables: dict[str, list[dict[str, Any]]], origin: dict[str, str]) -> str:

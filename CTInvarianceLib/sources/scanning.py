@@ -151,7 +151,13 @@ def scan(
     problems += [*_gathered([*damaged, *unusual]), *odd, *unclear]
     if index.trouble:
         what = f"the index of known files cannot be kept ({index.trouble})"
-        problems.append(Problem(str(index.file), what, "All is found without it, only slower the next time."))
+        problems.append(
+            Problem(
+                str(index.file),
+                what,
+                "All is found without it, only slower the next time; CTINVARIANCE_CACHE may name another folder.",
+            )
+        )
     return Scan(tuple(paths), tuple(pairs), tuple(problems), dict(left_out), len(stamps), read)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base import DicomError, VolumeError
+from ..base import VolumeError, unreadable
 from ..files import read_volume, volume_suffix
 
 LABELS, RESULTS = "label maps and segmentations", "results of this program"
@@ -82,11 +82,7 @@ def volume_facts(path: Path) -> VolumeFacts:
     try:
         path.open("rb").close()
     except OSError as error:
-        raise DicomError(
-            f"cannot be read ({error.strerror or error})",
-            where=path,
-            hint="Check the disk and its permissions.",
-        ) from error
+        raise unreadable(path, error) from error
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         try:

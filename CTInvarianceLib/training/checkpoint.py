@@ -76,7 +76,3 @@ class Checkpoint:
             tensors |= {f"watch.{name}": tensor for name, tensor in self._watch.tensors().items()}
         save_tensors(self._path, tensors, {**self._metadata, "step": step})
         self._last = time.monotonic()
-
-    def remove(self) -> None:
-        """Delete the file: the stage is complete and its result is saved elsewhere."""
-        self._path.unlink(missing_ok=True)

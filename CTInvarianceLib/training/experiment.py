@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -10,7 +11,7 @@ from typing import Any, cast
 
 from torch import nn
 
-from ..base import Cancelled, ConfigError, Event, ModelsError, OnEvent, Reporter, json_text
+from ..base import Cancelled, ConfigError, Event, ModelsError, OnEvent, Reporter, as_path, json_text
 from ..config import (
     DOMAINS,
     LOG,
@@ -77,7 +78,7 @@ def train(
         ModelsError: `out` holds another run, or parts of one, or another training writes there.
         ProcessError: another one of several processes has failed.
     """
-    config, out = _as_config(config).decided(), Path(out)
+    config, out = _as_config(config).decided(), as_path(out)
     cost = plan_cost(config, _check(config, allow_download=allow_download))
     with together() as own, FolderLock(out, leads=own.leads) as lock:
         _check_folder(config, out, resume=resume)
@@ -231,11 +232,19 @@ def _nothing(event: Event) -> None:
 
 def _log_to_file(report: Reporter, out: Path) -> None:
     """Append every event but progress to `log.jsonl`, beside whoever else listens."""
+    path = path_in(out, LOG)
+    if path.exists() and not (before := path.read_bytes()).endswith(b"\n"):  # a disk was full
+        os.truncate(path, before.rfind(b"\n") + 1)
 
     def log(event: Event) -> None:
-        if event["event"] != "progress":
+        if event["event"] == "progress":
+            return
+        try:
             with path_in(out, LOG).open("a", encoding="utf-8") as file:
                 file.write(json_text(event) + "\n")
+        except OSError as error:
+            error.filename = error.filename or str(path)  # a full disk has no name
+            raise
 
     report.listen(log)
 
@@ -278,14 +287,17 @@ def _denoiser(run: Run, name: str, embedding: Any, encoder: Any) -> nn.Module:
 
 def _finished(run: Run, stage: str, file: str, build: Callable[[], Any], make: Callable[[], Any]) -> Any:
     """The part of the model set that lies in `file`: loaded where it is there, else made and saved."""
-    if run.known(file):
+    if known := run.known(file):
         module = build()
         load_module(module, path_in(run.folder, file))
+        module.eval().requires_grad_(False)
         run.report.skip(stage)
-        return run.fabric.to_device(module.eval().requires_grad_(False))
-    module = make()
-    run.save(file, module.state_dict())
-    run.end_stage(stage)
+    else:
+        module = make()
+        run.save(file, module.state_dict())
+    run.end_stage(stage)  # also of a run that was ended in between
+    if not known:
+        run.report.progress(stage, 1.0)
     return run.fabric.to_device(module)
 
 
@@ -311,6 +323,7 @@ def _flows_together(
     if all([run.known(file) for file in files.values()]):
         run.report.skip(conditions)
         run.report.skip(stage)
+        run.end_stage(stage)
         return
     flows = [
         build_flow(run.config, denoisers[name], layer, domain).to(run.fabric.device)
@@ -327,3 +340,4 @@ def _flows_together(
     for file, flow in zip(files.values(), flows, strict=True):
         run.save(file, flow.state_dict())
     run.end_stage(stage)
+    run.report.progress(stage, 1.0)

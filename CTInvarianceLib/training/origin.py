@@ -99,4 +99,4 @@ def adopt(folder: Path, config: Config, origin: Origin) -> None:
 def _there(folder: Path, config: Config) -> list[str]:
     """Parts and checkpoints that are there, or something of their name."""
     found = [file for file in parts_of(config.to_dict()["denoisers"]) if path_in(folder, file).exists()]
-    return found + [f"{CHECKPOINTS}/{each.name}" for each in (folder / CHECKPOINTS).glob("*.safetensors")]
+    return found + [f"{CHECKPOINTS}/{each.name}" for each in (folder / CHECKPOINTS).glob("[!.]*.safetensors")]

@@ -12,9 +12,10 @@ import torch
 from lightning_fabric import Fabric
 
 from .. import __version__
-from ..base import ConfigError, ModelsError, Reporter, megabytes, part
+from ..base import ConfigError, ModelsError, Reporter, megabytes, part, sweep
 from ..config import (
     DOMAINS,
+    FOLDERS,
     MANIFEST,
     Config,
     configuration,
@@ -60,6 +61,7 @@ def prepare(config: Config, data: Data, out: Path, report: Reporter, store: Stor
     )
     if fabric.is_global_zero:
         lock.take()
+        _sweep(out)
         _begin(config, out, split, pairs)
     fabric.barrier()
     run = Run(config, out, fabric, report, training, kept, read_manifest(out)["origin"])
@@ -152,6 +154,12 @@ def _data_work(pairs: Sequence[SeriesPair], config: Config, store: Store) -> flo
     alone = [pair for pair in pairs if pair.low_dose is None]
     whole, simulated = (needed(some, config.data, store, seed=config.seed).size for some in (pairs, alone))
     return plan_data(converted=whole - simulated, simulated=simulated)
+
+
+def _sweep(out: Path) -> None:
+    """Remove at once what a training that was killed was writing: nobody else writes here, as the folder is locked."""
+    for folder in (out, *(out / name for name in FOLDERS if not (out / name).is_symlink())):
+        sweep(folder, older_s=0)
 
 
 def _begin(config: Config, out: Path, patients: Split, pairs: Sequence[SeriesPair]) -> None:

@@ -130,7 +130,6 @@ class Run:
         if self.fabric.is_global_zero:
             path_in(self.folder, self.checkpoint_file(stage)).unlink(missing_ok=True)
         self.fabric.barrier()
-        self.report.progress(stage, 1.0)
 
     def save(self, file: str, tensors: Mapping[str, Tensor]) -> None:
         """Save a finished part, with what it was made from, and note its checksum; done by one of the processes."""

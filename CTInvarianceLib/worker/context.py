@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..base import ModelsError, OnEvent, Reporter
+from ..base import ModelsError, OnEvent, Reporter, as_path
 from ..config import MANIFEST
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class ModelSets:
         """
         from ..models import Models
 
-        folder = Path(folder).absolute()
+        folder = as_path(folder).absolute()
         stamp, models = self._loaded.pop(folder, (None, None))
         found = _stamp(folder)
         if models is None or stamp != found:

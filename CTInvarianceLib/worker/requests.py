@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..base import ConfigError, Event
+from ..base import ConfigError, Event, as_path
 from ..config import Config, Plain, config_from_dict, customized, from_plain, preset
 from ..volumes import CTVolume, open_foreign_hu, writing_npy
 from .context import Result, Work
@@ -154,6 +154,7 @@ class Evaluate(Plain):
         return {"tables": tables, "out": self.out}
 
 
+_PATHS = ("models", "volume", "out")
 JOBS: dict[str, type[Job]] = {
     kind.__name__.lower(): kind for kind in (Device, Describe, Denoise, Simulate, Sample, Train, Evaluate)
 }
@@ -164,6 +165,7 @@ def job_from(request: dict[str, Any]) -> Job:
 
     Raises:
         ConfigError: no such command, or fields that are missing, unknown or of another type.
+        DataError: an empty path.
     """
     fields = {key: value for key, value in request.items() if value is not None}
     command = fields.pop("command", None)
@@ -172,4 +174,8 @@ def job_from(request: dict[str, Any]) -> Job:
         raise ConfigError(
             "no such command", where=repr(command), hint=f"There are {', '.join(JOBS)}, cancel, quit."
         )
-    return from_plain(JOBS[command], fields, f"command {command}")
+    job = from_plain(JOBS[command], fields, f"command {command}")
+    for name in _PATHS:
+        if name in fields:
+            as_path(fields[name], where=f"command {command}, {name}")
+    return job

@@ -18,6 +18,7 @@ import tiny
 import CTInvarianceLib as cti
 from CTInvarianceLib.app import cli, main
 from CTInvarianceLib.base import in_words
+from CTInvarianceLib.phantoms import write_phantoms
 
 pytestmark = pytest.mark.filterwarnings("ignore::CTInvarianceLib.base.HounsfieldWarning")
 
@@ -155,8 +156,19 @@ def test_an_empty_argument_is_not_the_current_folder(tmp_path, monkeypatch, tiny
         assert code == 2
         assert "it is empty; the current folder is called ." in err
         assert tree(tmp_path) == before
-    with pytest.raises(cti.CTInvarianceError, match="the path is empty"):
-        cti.read_volume(text)
+    config = tiny.config()
+    calls = (
+        lambda: cti.read_volume(text),
+        lambda: cti.Models.load(text),
+        lambda: cti.train(config, tmp_path, text),
+        lambda: write_phantoms(text, patients=1),
+    )
+    for call in calls:
+        with pytest.raises(
+            cti.CTInvarianceError, match=r"the path is empty\. The current folder is called \."
+        ):
+            call()
+        assert tree(tmp_path) == before
     with pytest.raises(cti.CTInvarianceError, match="the path is empty"):
         cti.find_pairs([str(tmp_path), text])
 

@@ -216,9 +216,18 @@ def test_phantoms_only_with_overwrite_and_no_other_file_is_lost(refused, tmp_pat
     refused(tmp_path, "a file of that name already", *phantom)
 
 
-def test_reports_only_with_overwrite(refused, tmp_path, tiny_models, tiny_source):
+def test_reports_only_with_overwrite_and_no_other_file_is_lost(refused, tmp_path, tiny_models, tiny_source):
+    out = tmp_path / "report"
+    out.mkdir()
+    evaluate = ("evaluate", "--models", tiny_models, "--data", tiny_source, "--out", out)
     for name in ("report.html", "report.json"):
-        (tmp_path / name).write_text("mine")
-        evaluate = ("evaluate", "--models", tiny_models, "--data", tiny_source, "--out", tmp_path)
-        refused(tmp_path, f"a file of that name already: {tmp_path / name}", *evaluate)
-        (tmp_path / name).unlink()
+        (out / name).write_text("mine")
+        refused(tmp_path, f"holds a result already: {out}", *evaluate)
+        (out / name).unlink()
+    (out / "notes.txt").write_text("mine")
+    refused(tmp_path, f"the folder holds other files, such as notes.txt: {out}", *evaluate, "--overwrite")
+    shutil.copytree(tiny_models, tmp_path / "models")
+    models = tmp_path / "models"
+    refused(
+        tmp_path, "other files", *evaluate[:1], "--models", models, *evaluate[3:-1], models, "--overwrite"
+    )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -149,3 +152,45 @@ def test_a_slice_smaller_than_the_patch_is_named():
 def test_the_margin_is_what_all_slices_have_room_for():
     patches = Patches([patient("a", 1, 0), patient("b", 1, 0, (100, 90))])
     assert [patches.margin(32, wanted) for wanted in (0, 3, 20)] == [0, 3, 4]
+
+
+CUT = """
+import os, sys
+from pathlib import Path
+import numpy as np
+from CTInvarianceLib.data import Patches, PatientSlices
+from CTInvarianceLib.volumes import open_hu
+
+def mapped(name):
+    return open_hu(Path(sys.argv[1], name)).view(np.ndarray)
+
+patients = [PatientSlices("a", mapped("low.npy"), mapped("full.npy"))]
+patches, inside = Patches(patients), Patches([PatientSlices("a", *(np.array(x) for x in (p.low_dose, p.full_dose)))
+                                              for p in patients])
+def same():
+    return all((a == b).all() for a, b in zip(patches.draw(9, 16, seed=0), inside.draw(9, 16, seed=0)))
+
+print(same())
+os.rename(Path(sys.argv[1], "low.npy"), Path(sys.argv[1], "gone.npy"))
+print(same())
+os.truncate(Path(sys.argv[1], "full.npy"), 4096)
+try:
+    patches.draw(9, 16, seed=0)
+except Exception as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="nobody can cut a file that is mapped")
+def test_a_file_that_is_cut_while_patches_are_drawn_is_an_error(tmp_path):
+    """Of a map, what lies behind the new end ends the process: SIGBUS."""
+    for name in ("low", "full"):
+        np.save(tmp_path / f"{name}.npy", np.random.default_rng(0).integers(-100, 100, (8, 64, 64), np.int16))
+    process = subprocess.run(
+        [sys.executable, "-c", CUT, str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    assert process.returncode == 0, process.stderr
+    with_all, with_one_renamed, error = process.stdout.splitlines()
+    assert (with_all, with_one_renamed) == ("True", "True")
+    assert error.startswith("a converted series cannot be read any more (it is shorter than it was)")
+    assert str(tmp_path / "full.npy") in error

@@ -183,7 +183,7 @@ def test_size_is_known_before_and_room_is_asked_for(tmp_path, monkeypatch):
     assert needed(pairs, DataConfig(), store, seed=0).series == 0
     assert needed(pairs, DataConfig(), store, seed=1).series == 1  # another noise
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**6, 10**6, 1000))
-    with pytest.raises(DataError, match=r"0\.0 GB are free.*Choose a store on another disk"):
+    with pytest.raises(DataError, match=r"take < 1 MB, and < 1 MB are free.*Choose a store on another disk"):
         load_patients(pairs, DataConfig(), seed=1, store=store)
 
 

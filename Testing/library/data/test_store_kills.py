@@ -1,16 +1,12 @@
-"""A store whose processes are killed, or delete at once: whole entries or none, and nobody is blocked."""
+"""A store whose processes were killed, or delete at once: nobody is blocked. Kills: `app/test_kills.py`."""
 
 from __future__ import annotations
 
 import json
 import os
-import random
 import shutil
-import signal
 import subprocess
 import sys
-import time
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +19,6 @@ from CTInvarianceLib.data import Store
 from CTInvarianceLib.sources import find_pairs
 
 HU = np.random.default_rng(0).integers(-1000, 2000, (3, 64, 64), dtype=np.int16)
-KILLS = 20
-posix = pytest.mark.skipif(os.name != "posix", reason="SIGKILL")
 
 
 @pytest.fixture(scope="module")
@@ -50,47 +44,6 @@ def left(store: Store) -> list[str]:
     """What lies in the store besides entries and locks."""
     entries = {each.folder.name for each in store.entries()}
     return sorted(each.name for each in store.folder.iterdir() if each.name not in {*entries, ".locks"})
-
-
-PROCESS = """
-import sys
-from pathlib import Path
-from CTInvarianceLib.data import Store
-from CTInvarianceLib.sources import find_pairs
-pairs, store = find_pairs(sys.argv[1]), Store(Path(sys.argv[2]))
-while True:
-    print("building", flush=True)
-    for pair in pairs: store.series(pair.full_dose)
-    print("deleting", flush=True)
-    for entry in store.entries(): store.delete(entry)
-"""
-
-
-@posix
-@pytest.mark.slow
-def test_killed_at_any_moment_it_leaves_whole_entries_and_blocks_nobody(source, tmp_path):
-    """Processes that build and delete in turns, killed 20 times and more in either."""
-    chance, expected = random.Random(0), {f"p{number}": HU + number for number in range(8)}
-    pairs, store, killed = find_pairs(source), Store(tmp_path / "store"), Counter[str]()
-    while min(killed["building"], killed["deleting"]) < KILLS:
-        command = [sys.executable, "-c", PROCESS, str(source), str(store.folder)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-            assert process.stdout
-            doing = process.stdout.readline().strip()
-            if killed[doing] >= KILLS:
-                doing = process.stdout.readline().strip()
-            time.sleep(chance.uniform(0, 0.02))
-            process.send_signal(signal.SIGKILL)
-            doing = (process.stdout.read().split() or [doing])[-1]
-        killed[doing] += 1
-        for entry in store.entries():
-            assert np.array_equal(entry.hu, expected[entry.patient_id])
-            assert store.delete(entry)
-        for pair in pairs:
-            assert np.array_equal(store.series(pair.full_dose).hu, expected[pair.patient_id])
-        assert left(store) == [], "what a killed one has left is swept"
-        for entry in store.entries():
-            assert store.delete(entry)
 
 
 @pytest.mark.parametrize("remains", ["half deleted", "of an earlier deletion", "half made"])

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from real_scans import SCANNERS
 
 from CTInvarianceLib import CTVolume, read_volume, simulate_low_dose
 from CTInvarianceLib.base import ConfigError, VolumeError
@@ -21,13 +22,6 @@ from CTInvarianceLib.phantoms import phantom_pair
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 PLAIN = Scanner(None, bow_tie=0, modulation=0)  # parallel rays of equal fluence, for closed forms
-SCANNERS = [
-    "tcga_ov_abdomen_toshiba",
-    "cptac_pda_chest_siemens",
-    "cptac_lscc_head_toshiba",
-    "tcga_thca_neck_philips",
-    "bellona_chest_abd_siemens",
-]
 
 
 def ellipse(a: float, b: float, size: int = 128, pixel_mm: float = 2.5, hu: float = 0.0) -> np.ndarray:

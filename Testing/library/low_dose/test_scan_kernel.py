@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from real_scans import SCANNERS
 
 from CTInvarianceLib import CTVolume, read_volume, simulate_low_dose
 from CTInvarianceLib.low_dose import FlatPatches, SpectrumOrigin, dose_noise
@@ -20,13 +21,6 @@ PIXEL_MM, SIZE = 0.8, 320
 FREQUENCY = np.linspace(0, 0.7, 701)
 BANDS = [(0.05, 0.1), (0.1, 0.15), (0.15, 0.2), (0.2, 0.3), (0.3, 0.4), (0.4, 0.55)]
 MATTERS = 0.1  # share of the noise's variance that a band must hold
-SCANNERS = [
-    "tcga_ov_abdomen_toshiba",
-    "cptac_pda_chest_siemens",
-    "cptac_lscc_head_toshiba",
-    "tcga_thca_neck_philips",
-    "bellona_chest_abd_siemens",
-]
 
 
 def anatomy(organs: int, seed: int = 0) -> np.ndarray:

@@ -12,8 +12,7 @@ import tiny
 import torch
 from safetensors.torch import load_file, save_file
 
-import CTInvarianceLib as cti
-from CTInvarianceLib.base import ConfigError, CTInvarianceError, ModelsError, ModelsWarning, WeightsError
+from CTInvarianceLib.base import ConfigError, ModelsError, ModelsWarning, WeightsError
 from CTInvarianceLib.config import delete_models, list_models, read_manifest, summary, update_manifest
 from CTInvarianceLib.models import Models, describe, load_module, load_tensors, save_tensors
 
@@ -132,11 +131,14 @@ def test_weights_of_another_kind_are_refused(change, message, folder):
 
 
 def test_weights_of_others_may_have_another_precision(tmp_path):
+    """As always: of what is checked now, types of whole numbers are refused and no more."""
     module = torch.nn.Linear(3, 2)
     for dtype in (torch.float64, torch.bfloat16):
         given = {name: value.to(dtype) for name, value in module.state_dict().items()}
         save_file(given, tmp_path / "theirs.safetensors")
-        load_module(torch.nn.Linear(3, 2), tmp_path / "theirs.safetensors")
+        loaded = torch.nn.Linear(3, 2)
+        load_module(loaded, tmp_path / "theirs.safetensors")
+        assert all(torch.equal(value, given[name].float()) for name, value in loaded.state_dict().items())
 
 
 def test_an_order_is_a_permutation(folder):
@@ -269,9 +271,3 @@ def test_what_is_written_of_a_set_is_json_that_every_reader_takes(folder):
         raise AssertionError(name)
 
     assert json.loads((folder / "models.json").read_text(), parse_constant=no_constant)["note"] is None
-
-
-def test_the_errors_are_those_that_people_see():
-    assert issubclass(WeightsError, ModelsError)
-    assert issubclass(ModelsError, CTInvarianceError)
-    assert cti.Models is Models

@@ -152,6 +152,7 @@ def test_other_data_of_the_same_patients_are_refused(tiny_source, interrupted):
 
 
 def test_data_that_have_moved_are_the_same(tiny_source, interrupted, tmp_path, tiny_complete_models):
+    """As always: that other data are refused asks for no path."""
     shutil.copytree(tiny_source, tmp_path / "moved")
     train(tmp_path / "moved", interrupted)
     same(weights(interrupted), weights(tiny_complete_models))
@@ -167,6 +168,23 @@ def test_a_part_whose_checksum_was_not_noted_any_more_is_kept(tiny_source, inter
     assert (interrupted / "denoisers/chen.safetensors").stat().st_mtime_ns == stamp
     same(weights(interrupted), weights(tiny_complete_models))
     cti.Models.load(interrupted).denoiser("chen")
+
+
+def test_what_a_killed_training_has_left_is_swept(tiny_source, interrupted, tiny_complete_models):
+    """What was being written, a moment ago; and the checkpoint of a part that was finished."""
+    name = f".ctinvariance-{'0' * 32}"
+    checkpoint = interrupted / "checkpoints/denoiser-yang.safetensors"
+    for folder in (interrupted, interrupted / "checkpoints", interrupted / "denoisers"):
+        (folder / f"{name}.safetensors").write_bytes(checkpoint.read_bytes()[:100])
+    (interrupted / "checkpoints" / f".ctinvariance-{'1' * 32}.safetensors").write_bytes(
+        checkpoint.read_bytes()
+    )
+    tensors, facts = load_tensors(checkpoint)
+    late = {**facts, "part": "checkpoints/denoiser-chen.safetensors"}
+    save_tensors(interrupted / "checkpoints/denoiser-chen.safetensors", tensors, late)
+    train(tiny_source, interrupted)
+    same(weights(interrupted), weights(tiny_complete_models))
+    assert [each.name for each in interrupted.rglob(".*")] == [".lock"]
 
 
 def test_a_run_of_an_older_version_goes_on_to_the_same_weights(
@@ -193,6 +211,19 @@ def test_a_link_in_the_folder_is_not_written_through(name, tiny_source, interrup
     with pytest.raises(ModelsError, match="is a link"):
         train(tiny_source, interrupted)
     assert outside.read_bytes() == b"theirs" if outside.is_file() else not list(outside.iterdir())
+
+
+def test_a_line_that_a_full_disk_has_cut_is_taken_out_of_the_log(tmp_path):
+    from CTInvarianceLib.base import Reporter
+    from CTInvarianceLib.training.experiment import _log_to_file
+
+    path = tmp_path / "log.jsonl"
+    for before, kept in (('{"a": 1}\n{"b', 1), ('{"a', 0), ('{"a": 1}\n', 1), ("", 0)):
+        path.write_text(before)
+        report = Reporter(lambda event: None, {"a": 1.0})
+        _log_to_file(report, tmp_path)
+        report.metric("a", 1, loss=0.5)
+        assert len([json.loads(line) for line in path.read_text().splitlines()]) == kept + 1
 
 
 def test_the_log_is_json_that_every_reader_takes(tmp_path):

@@ -364,6 +364,10 @@ def test_progress_comes_at_most_ten_times_a_second(panel, long):
         ({"command": "dream"}, "no such command: 'dream'"),
         ({"command": ["device"]}, "no such command"),
         ({"out": "/dev/null/x"}, "/dev/null"),
+        *(({name: text}, f"the path is empty: command sample, {name}") for name in ("models", "volume", "out")
+          for text in ("", " ")),
+        ({**dict.fromkeys(("models", "denoiser", "layer", "n", "volume", "region")), "command": "train", "data": "x",
+          "out": ""}, "the path is empty: command train, out"),
     ],
 )  # fmt: skip
 def test_bad_requests_are_errors_and_the_worker_goes_on(panel, long, changes, message, arrays, tmp_path):
