@@ -1,5 +1,6 @@
 """Training: a flat loop for each kind of network, and the run that joins them."""
 
+from .cost import Cost, cost_of
 from .critic import Critic, PatchCritic
 from .embedding import train_embedding
 from .experiment import train
@@ -10,10 +11,12 @@ from .plan import flow_stage, plan_work
 from .run import Run, make_fabric
 
 __all__ = [
+    "Cost",
     "Critic",
     "PatchCritic",
     "PatchPool",
     "Run",
+    "cost_of",
     "critic_loss",
     "fit_image_flow",
     "flow_stage",

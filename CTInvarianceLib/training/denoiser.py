@@ -10,6 +10,7 @@ from ..config import DenoiserConfig
 from ..embedding import Embedding
 from ..models import build_denoiser
 from .critic import Critic
+from .example import Example
 from .losses import critic_loss, feature_distance
 from .perceptual import load_vgg19
 from .run import Run, set_learning_rate
@@ -25,6 +26,7 @@ def train_l2(run: Run, name: str) -> nn.Module:
     trained = {"denoiser": (denoiser, optimizer)}
     model, optimizer = run.fabric.setup(denoiser, optimizer)
     checkpoint, first = run.resume(stage, config.steps, **trained)
+    example = Example(run, stage, config.steps)
 
     batches = run.batches(stage, first, config.steps, config.batch_size, config.patch_size)
     for step, low, full, _ in batches:
@@ -35,6 +37,7 @@ def train_l2(run: Run, name: str) -> nn.Module:
         optimizer.step()
         if step % _METRICS_EVERY == 0:
             run.report.metric(stage, step, loss=loss.item())
+        example.after(step, denoiser)
         run.end_step(stage, step, config.steps, checkpoint)
     return denoiser.eval().requires_grad_(False)
 
@@ -59,6 +62,7 @@ def train_wgan_vgg(run: Run, name: str, embedding: Embedding) -> nn.Module:
     model, optimizer = fabric.setup(denoiser, optimizer)
     critic, critic_optimizer = fabric.setup(critic, critic_optimizer)
     checkpoint, first = run.resume(stage, config.steps, **trained)
+    example = Example(run, stage, config.steps)
     features = perceptual_features(run, config, embedding)
 
     batches = run.batches(stage, first, config.steps, config.batch_size, config.patch_size)
@@ -81,6 +85,7 @@ def train_wgan_vgg(run: Run, name: str, embedding: Embedding) -> nn.Module:
             run.report.metric(
                 stage, step, loss=loss.item(), perceptual=perceptual.item(), critic=loss_c.item()
             )
+        example.after(step, denoiser)
         run.end_step(stage, step, config.steps, checkpoint)
     return denoiser.eval().requires_grad_(False)
 

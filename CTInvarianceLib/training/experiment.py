@@ -32,6 +32,7 @@ from ..models import Models, build_denoiser, build_embedding, build_flow, load_m
 from .critic import Critic
 from .denoiser import train_l2, train_wgan_vgg
 from .embedding import build_critic, train_embedding
+from .example import forget
 from .flow import LatentPool, make_conditions, make_pool, train_flow
 from .image_flow import PatchPool, draw_pool, see_layer, train_image_flow
 from .lock import FolderLock
@@ -89,8 +90,9 @@ def _train(
     on_event: OnEvent,
     should_stop: Callable[[], bool],
 ) -> Models:
-    report = Reporter(on_event, plan_work(config), job=out.name, apart=["data"], should_stop=should_stop)
-    report.emit("started", config=config.name, folder=str(out))
+    plan = plan_work(config)
+    report = Reporter(on_event, plan, job=out.name, apart=["data"], should_stop=should_stop)
+    report.emit("started", config=config.name, folder=str(out), plan=plan)
     try:
         run = prepare(config, data, out, report, store, lock)
         if run.fabric.is_global_zero:
@@ -103,6 +105,7 @@ def _train(
         for name in config.denoisers:
             denoisers[name] = denoisers.get(name) or _denoiser(run, name, embeddings["full"])
         _flows(run, embeddings, denoisers)
+        forget(run)
     except Cancelled:
         report.emit("cancelled", folder=str(out))
         raise

@@ -17,6 +17,7 @@ from ..models import build_flow
 from ..tensors import Spectrum, batch_size, filtered, mirrored, piece_power, ring_means, smoothed
 from ..tolerance import LocalLayer, Metric, measure_gain, most_probable, start_of, unit_of
 from ..volumes import Region
+from .example import show_sample
 from .run import Run, stage_seed
 
 _GAIN_PATCHES = 16
@@ -289,4 +290,16 @@ def train_image_flow(
     )
     run.report.metric(stage, 0, whitened_variance=variance)
     run.report.metric(stage, config.steps, nll=history[-1])
+    _show(run, stage, trained, pool.domain(domain)[:1].to(device), look.seen)
     return trained
+
+
+def _show(run: Run, stage: str, flow: ImageFlow, image: Tensor, seen: Seen) -> None:
+    """What the flow proposes for the first patch."""
+    first = Seen(seen.estimate[:1], seen.start[:1], seen.epsilon[:1], seen.noise[:1])
+
+    def proposed(generator: torch.Generator) -> Tensor:
+        v = torch.randn(flow.cells(image).shape, generator=generator).to(image)
+        return flow.inverse(v, first)
+
+    show_sample(run, stage, image, proposed)

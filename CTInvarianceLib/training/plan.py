@@ -28,7 +28,10 @@ def plan_data(*, converted: int, simulated: int) -> float:
 def plan_work(config: Config) -> dict[str, float]:
     """Stages in their order, and their seconds on two CPU cores."""
     flow = config.flow
-    plan = {"data": _DATA_S, **{f"embedding {domain}": _embedding(config) for domain in DOMAINS}}
+    plan = {"data": _DATA_S}
+    if guide := config.embedding.guide:  # the decoders wait for it
+        plan[f"denoiser {guide}"] = _denoiser(config.denoisers[guide])
+    plan |= {f"embedding {domain}": _embedding(config) for domain in DOMAINS}
     for name, denoiser in config.denoisers.items():
         plan[f"denoiser {name}"] = _denoiser(denoiser)
     one_flow = 3 * flow.steps * flow.batch_size * _flow_work(config)

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-import torch
 from lightning_fabric import Fabric
 
 from .. import __version__
-from ..base import ConfigError, ModelsError, Reporter, megabytes, part
+from ..base import ModelsError, Reporter, megabytes, part
 from ..config import (
     DOMAINS,
     MANIFEST,
@@ -26,7 +25,7 @@ from ..config import (
 from ..data import Data, LeftOut, Patches, PatientSlices, Store, as_pairs, load_patients, needed
 from ..models import unrelated_tensors
 from ..sources import SeriesPair, Split, anatomies, split_patients
-from ..tensors import require_memory
+from .cost import check_memory
 from .lock import FolderLock
 from .machine import seconds_per_planned
 from .origin import adopt, new_origin, require_inputs, require_own
@@ -34,7 +33,6 @@ from .plan import plan_data
 from .run import Run, make_fabric, stage_seed
 
 _SCANNING_SHARE = 0.05  # of the time for the data
-_COPIES, _MAPS = 4, 32  # of what is kept, and feature maps of a batch, at the least
 _UNRELATED = 24  # patches for the ceiling of R
 
 
@@ -45,7 +43,7 @@ def prepare(config: Config, data: Data, out: Path, report: Reporter, store: Stor
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         fabric = make_fabric(config)
-    _check_memory(config, fabric)
+    check_memory(config, fabric.device)
     report.time_left.expect(seconds_per_planned(fabric.device))
     split, patients, pairs = _split_and_load(pairs, config, out, store, report, fabric)
     training, kept = (
@@ -171,27 +169,6 @@ def _begin(config: Config, out: Path, patients: Split, pairs: Sequence[SeriesPai
             patients=sealed(patients, origin["run"]),
             origin=origin,
             files={},
-        )
-
-
-def _check_memory(config: Config, fabric: Fabric) -> None:
-    """Raise ConfigError where what is kept at once, or the maps of one batch, are more than the memory."""
-    e, flow, values = config.embedding, config.flow, 4  # bytes
-    side = flow.patch_size if e.kind == "complete" else e.patch_size
-    kept = {
-        "flow, patches": flow.patches * side**2 * values * _COPIES,
-        "embedding, principal_patches": e.principal_patches * e.patch_size**2 * values * _COPIES,
-    }
-    batches = {
-        "flow, batch_size": flow.batch_size * side**2,
-        "embedding, batch_size": e.batch_size * e.patch_size**2 if e.kind != "complete" else 0,
-        **{f"{name}, batch_size": d.batch_size * d.patch_size**2 for name, d in config.denoisers.items()},
-    }
-    sizes = [(name, size, torch.device("cpu")) for name, size in kept.items()]
-    sizes += [(name, size * values * _MAPS, fabric.device) for name, size in batches.items()]
-    for name, size, device in sizes:
-        require_memory(
-            size, device, what=f"the setting {name}", hint="Take a smaller one.", error=ConfigError
         )
 
 

@@ -1,0 +1,74 @@
+"""An example that shows how far a denoiser, or a flow, has come: one patch of a patient that is kept apart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..base import ModelsError, writing
+from ..config import EXAMPLE, path_in
+from ..tensors import denormalize
+from .run import Run, stage_seed
+
+_SIDE = 256  # pixels, or as many as the slices have
+_TIMES = 20  # in a stage
+
+
+class Example:
+    """Denoises one patch twenty times in a stage, keeps it where others can look at it, and measures the error.
+
+    Args:
+        run: the run.
+        stage: that is trained.
+        steps: of the stage.
+    """
+
+    def __init__(self, run: Run, stage: str, steps: int) -> None:
+        self._run, self._stage, self._every = run, stage, max(1, steps // _TIMES)
+        self._last = steps - 1
+        self._patch: tuple[Tensor, Tensor] | None = None
+
+    def after(self, step: int, denoiser: nn.Module) -> None:
+        """After a step: look, where it is time to."""
+        if (step % self._every and step != self._last) or not self._run.fabric.is_global_zero:
+            return
+        low, full = self._patch or self._draw()
+        with torch.no_grad():
+            denoised = denoiser(low)
+        error = (denormalize(denoised) - denormalize(full)).square().mean().sqrt()
+        self._run.report.metric(self._stage, step, rmse_hu=float(error))
+        show(self._run, self._stage, low_dose=low, denoised=denoised, full_dose=full)
+
+    def _draw(self) -> tuple[Tensor, Tensor]:
+        run, size = self._run, self._run.config.embedding.patch_size
+        side = size + 2 * run.validation.margin(size, max(0, (_SIDE - size) // 2))
+        seed = stage_seed(run.config.seed, "example")
+        low, full = (run.fabric.to_device(each) for each in run.validation.draw(1, side, seed=seed))
+        self._patch = low, full
+        return self._patch
+
+
+def show(run: Run, stage: str, **images: Tensor) -> None:
+    """Keep images for others to look at: (1, 1, H, W), normalised, as HU float32. A full disk is no reason to stop."""
+    if not run.fabric.is_global_zero:
+        return
+    arrays = {name: denormalize(image)[0, 0].float().cpu().numpy() for name, image in images.items()}
+    with suppress(OSError, ModelsError), writing(path_in(run.folder, EXAMPLE)) as path:
+        np.savez(path, stage=np.array(stage), **arrays)
+
+
+def show_sample(run: Run, stage: str, image: Tensor, proposed: Callable[[torch.Generator], Tensor]) -> None:
+    """Show an image beside what a flow proposes in its place."""
+    generator = torch.Generator().manual_seed(run.config.seed)
+    with torch.no_grad():
+        show(run, stage, low_dose=image, sample=proposed(generator))
+
+
+def forget(run: Run) -> None:
+    """The example is gone when the training is done: a model set tells nothing of patients."""
+    if run.fabric.is_global_zero:
+        path_in(run.folder, EXAMPLE).unlink(missing_ok=True)
