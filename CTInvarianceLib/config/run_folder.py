@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,20 @@ from .names import path_in
 
 REQUEST, STANDING, OUTPUT, STOP, ALIVE = "request.json", "progress.json", "output.txt", ".stop", ".alive"
 EXAMPLE = "checkpoints/example.npz"
-STARTING, RUNNING, PAUSED, CANCELLED, DONE, FAILED = (
-    "starting", "running", "paused", "cancelled", "done", "failed",
-)  # fmt: skip
 _MOST_BYTES = 1 << 28  # paths of a million files
 _STANDING_BYTES = 1 << 20
 _PATIENCE_S = 5.0  # others hold the lock for a moment, to see whether it is held
+
+
+class State(StrEnum):
+    """In which a training is."""
+
+    STARTING = "starting"
+    RUNNING = "running"
+    PAUSED = "paused"
+    CANCELLED = "cancelled"
+    DONE = "done"
+    FAILED = "failed"
 
 
 @dataclass(frozen=True)
@@ -31,7 +40,7 @@ class Standing:
     """How a training stands.
 
     Attributes:
-        state: "starting", "running", "paused", "cancelled", "done" or "failed".
+        state: in which it is.
         pid: of the process that trains.
         stages: in their order, each with the fraction that is done.
         stage: that is being trained.
@@ -42,7 +51,7 @@ class Standing:
         notes: what people should know: series that are left out, and the like.
     """
 
-    state: str = STARTING
+    state: State = State.STARTING
     pid: int = 0
     stages: dict[str, float] = field(default_factory=dict)
     stage: str = ""
@@ -118,14 +127,14 @@ def read_standing(folder: Path) -> Standing | None:
 
 def _checked(found: Standing) -> Standing:
     numbers = [found.fraction, found.eta_s or 0.0, *found.stages.values()]
-    texts = [found.state, found.stage, found.message, found.hint, *found.stages]
+    texts = [found.stage, found.message, found.hint, *found.stages]
     whole = isinstance(found.pid, int) and all(isinstance(each, int | float) for each in numbers)
     if not whole or not all(isinstance(each, str) for each in texts):
         raise ValueError("of another form")
-    return found
+    return replace(found, state=State(found.state))
 
 
-def ask_to_stop(folder: Path, state: str) -> None:
+def ask_to_stop(folder: Path, state: State) -> None:
     """Ask the training in a folder to keep what is done, and end; it then stands as `state`.
 
     Raises:
@@ -134,12 +143,12 @@ def ask_to_stop(folder: Path, state: str) -> None:
     path_in(folder, STOP).write_text(state, "utf-8")
 
 
-def asked_to_stop(folder: Path) -> str:
-    """The state in which it is to end; "" where nobody has asked."""
+def asked_to_stop(folder: Path) -> State | None:
+    """The state in which it is to end; None where nobody has asked."""
     try:
-        return read_text(path_in(folder, STOP), most=100)
+        return State(read_text(path_in(folder, STOP), most=100))
     except (OSError, ValueError, ModelsError):
-        return ""
+        return None
 
 
 def take_back_stop(folder: Path) -> None:

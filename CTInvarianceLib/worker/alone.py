@@ -15,14 +15,10 @@ from pathlib import Path
 
 from ..base import Cancelled, Event, ModelsError
 from ..config import (
-    CANCELLED,
-    DONE,
-    FAILED,
     OUTPUT,
-    PAUSED,
     REQUEST,
-    RUNNING,
     Standing,
+    State,
     asked_to_stop,
     being_alive,
     from_plain,
@@ -39,8 +35,8 @@ _NOTES = 20
 
 def train_alone(folder: Path) -> int:
     """Train what the request in a folder asks for; 0: done, 2: failed, 130: asked to stop."""
-    _redirect(folder)
     with being_alive(folder):
+        _redirect(folder)
         report = Report(folder)
         warnings.showwarning = report.warn
         try:
@@ -50,15 +46,15 @@ def train_alone(folder: Path) -> int:
             request = {**read_request(folder), "out": str(folder), "resume": True}
             from_plain(Train, request, str(folder / REQUEST)).train(report, asked)
         except Cancelled:
-            report.end(CANCELLED if asked_to_stop(folder) == CANCELLED else PAUSED)
+            report.end(asked_to_stop(folder) or State.PAUSED)
             take_back_stop(folder)
             return 130
         except (Exception, SystemExit) as error:  # whatever it is: people must hear of it
             told = failure(error)
             print(told["traceback"], file=sys.stderr, flush=True)
-            report.end(FAILED, message=told["message"], hint=told["hint"])
+            report.end(State.FAILED, message=told["message"], hint=told["hint"])
             return 2
-        report.end(DONE, fraction=1.0, notes=())
+        report.end(State.DONE, fraction=1.0, notes=())
         for name in (REQUEST, OUTPUT):  # they tell where series lie, which is not for others
             with suppress(OSError, ModelsError):
                 path_in(folder, name).unlink(missing_ok=True)
@@ -89,7 +85,7 @@ class Report:
 
     def __init__(self, folder: Path) -> None:
         self._folder, self._written = folder, 0.0
-        self._now = Standing(RUNNING, os.getpid())
+        self._now = Standing(State.RUNNING, os.getpid())
         self._write()
 
     def __call__(self, event: Event) -> None:
@@ -112,9 +108,9 @@ class Report:
             self._note(text)
         print(text, file=sys.stderr, flush=True)
 
-    def end(self, state: str, **changes: object) -> None:
+    def end(self, state: State, **changes: object) -> None:
         """The last that is told."""
-        done = dict.fromkeys(self._now.stages, 1.0) if state == DONE else self._now.stages
+        done = dict.fromkeys(self._now.stages, 1.0) if state == State.DONE else self._now.stages
         self._now = replace(self._now, state=state, eta_s=None, stages=done, **changes)  # type: ignore[arg-type]
         self._write()
 

@@ -1,0 +1,81 @@
+"""What the widgets of Train say, as a configuration and as sentences."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from slicer.i18n import tr as _
+
+from CTInvarianceLib.config import Config, config_from_dict, preset
+
+from ..dicom import database
+from ..words import duration, size
+
+_NAMED = 3  # patients of a part that are named
+
+
+def configured(
+    name: str, *, denoisers: list[str], dose: float, steps: float, seed: int, device: str
+) -> Config:
+    """A preset with the few things changed that people choose.
+
+    Args:
+        name: of the preset.
+        denoisers: those that are trained.
+        dose: of simulated low dose, a fraction.
+        steps: what the numbers of steps are multiplied with.
+        seed: of everything.
+        device: "auto", "cuda", "mps" or "cpu".
+
+    Raises:
+        ConfigError: a setting is not possible.
+    """
+    values = preset(name).to_dict()
+    values["denoisers"] = {key: each for key, each in values["denoisers"].items() if key in denoisers}
+    for part in (values["embedding"], values["flow"], *values["denoisers"].values()):
+        part["steps"] = max(1, round(steps * part["steps"]))
+    values["data"]["dose"] = round(dose, 6)
+    return config_from_dict({**values, "seed": seed, "accelerator": device})
+
+
+def needsVGG19(config: Config) -> bool:
+    """Whether VGG19's published weights are needed, and nobody has said where they are."""
+    of_denoisers = any(
+        each.loss == "wgan-vgg" and each.perceptual == "vgg19" and not each.weights
+        for each in config.denoisers.values()
+    )
+    return not config.vgg19 and (config.embedding.perceptual == "vgg19" or of_denoisers)
+
+
+def splitText(split: database.Split) -> str:
+    """Who is trained on, and who is kept apart."""
+    parts = {
+        _("training"): split.training,
+        _("validation"): split.validation,
+        _("test, not trained on"): split.test,
+    }
+    lines = [
+        "{} {} ({})".format(len(names), part, ", ".join(names[:_NAMED]) + (", …" if names[_NAMED:] else ""))
+        for part, names in parts.items()
+        if names
+    ]
+    if split.note:
+        lines.append(split.note[:1].upper() + split.note[1:] + ".")
+    return "\n".join(lines)
+
+
+def costText(cost: dict[str, Any]) -> str:
+    """What a training takes, and whether the disk has room for it."""
+    where = {"cuda": _("the GPU"), "mps": _("the GPU"), "cpu": _("the processor")}[cost["device"]]
+    text = _(
+        "Takes about {} on {}, up to {} on disk for converted series, {} for the model set, and {} of memory."
+    ).format(
+        duration(cost["seconds"]),
+        where,
+        size(cost["store"]),
+        size(cost["models"]),
+        size(cost["memory"]),
+    )
+    if cost["store"] > cost["store_free"]:
+        text += " " + _("Only {} are free there.").format(size(cost["store_free"]))
+    return text
