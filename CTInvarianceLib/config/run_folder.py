@@ -115,6 +115,15 @@ def write_standing(folder: Path, standing: Standing) -> None:
         part.write_text(json_text(asdict(standing)), "utf-8")
 
 
+def overwrite_standing(folder: Path, standing: Standing) -> None:
+    """The same in place of what was written before, which takes no more room.
+
+    Raises:
+        OSError: the folder cannot be written to.
+    """
+    path_in(folder, STANDING).write_text(json_text(asdict(standing)), "utf-8")
+
+
 def read_standing(folder: Path) -> Standing | None:
     """How the training in a folder stands; None where there is none, or its file says nothing."""
     try:

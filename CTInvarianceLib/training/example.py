@@ -1,4 +1,4 @@
-"""An example that shows how far a denoiser, or a flow, has come: one patch of a patient that is kept apart."""
+"""An example that shows how far a denoiser, or a flow, has come, of a patient that is kept apart."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from torch import Tensor, nn
 
 from ..base import ModelsError, writing
 from ..config import EXAMPLE, path_in
-from ..tensors import denormalize
-from .run import Run, stage_seed
+from ..tensors import denormalize, normalize
+from .run import Run
 
 _SIDE = 256  # pixels, or as many as the slices have
 _TIMES = 20  # in a stage
 
 
 class Example:
-    """Denoises one patch twenty times in a stage, keeps it where others can look at it, and measures the error.
+    """Denoises one image twenty times in a stage, keeps it where others can look at it, and measures the error.
 
     Args:
         run: the run.
@@ -36,18 +36,23 @@ class Example:
         """After a step: look, where it is time to."""
         if (step % self._every and step != self._last) or not self._run.fabric.is_global_zero:
             return
-        low, full = self._patch or self._draw()
+        low, full = self._patch or self._cut()
         with torch.no_grad():
             denoised = denoiser(low)
         error = (denormalize(denoised) - denormalize(full)).square().mean().sqrt()
         self._run.report.metric(self._stage, step, rmse_hu=float(error))
         show(self._run, self._stage, low_dose=low, denoised=denoised, full_dose=full)
 
-    def _draw(self) -> tuple[Tensor, Tensor]:
-        run, size = self._run, self._run.config.embedding.patch_size
-        side = size + 2 * run.validation.margin(size, max(0, (_SIDE - size) // 2))
-        seed = stage_seed(run.config.seed, "example")
-        low, full = (run.fabric.to_device(each) for each in run.validation.draw(1, side, seed=seed))
+    def _cut(self) -> tuple[Tensor, Tensor]:
+        """The middle of the middle slice of the first patient."""
+        patient = self._run.validation.patients[0]
+        count, *sides = patient.full_dose.shape
+        top, left = (max(0, side - _SIDE) // 2 for side in sides)
+        low, full = (
+            torch.from_numpy(hu[count // 2, top : top + _SIDE, left : left + _SIDE].astype(np.float32))
+            for hu in (patient.low_dose, patient.full_dose)
+        )
+        low, full = (self._run.fabric.to_device(normalize(hu)[None, None]) for hu in (low, full))
         self._patch = low, full
         return self._patch
 

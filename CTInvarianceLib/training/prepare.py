@@ -123,7 +123,7 @@ def _load(
     wanted = needed(pairs, config.data, store, seed=config.seed)
     if wanted.series:
         what = f"converting {wanted.series} series, {megabytes(wanted.size)}, to {store.folder}"
-        report.emit("log", message=what)
+        report.emit("log", message=what, level="info")
     report.time_left.plan("data", _data_work(pairs, config, store))
     useless: list[LeftOut] = []
     patients = load_patients(

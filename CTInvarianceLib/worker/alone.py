@@ -22,6 +22,7 @@ from ..config import (
     asked_to_stop,
     being_alive,
     from_plain,
+    overwrite_standing,
     path_in,
     read_request,
     take_back_stop,
@@ -51,7 +52,7 @@ def train_alone(folder: Path) -> int:
             return 130
         except (Exception, SystemExit) as error:  # whatever it is: people must hear of it
             told = failure(error)
-            print(told["traceback"], file=sys.stderr, flush=True)
+            _print(told["traceback"])
             report.end(State.FAILED, message=told["message"], hint=told["hint"])
             return 2
         report.end(State.DONE, fraction=1.0, notes=())
@@ -98,7 +99,7 @@ class Report:
             self._progress(event)
             if time.monotonic() - self._written >= _EVERY_S:
                 self._write()
-        elif kind == "log":
+        elif kind == "log" and event.get("level") != "info":
             self._note(str(event["message"]))
 
     def warn(self, message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
@@ -106,13 +107,17 @@ class Report:
         text = " ".join(str(message).split())
         if category.__module__.startswith(__name__.partition(".")[0]) or category is UserWarning:
             self._note(text)
-        print(text, file=sys.stderr, flush=True)
+        _print(text)
 
     def end(self, state: State, **changes: object) -> None:
         """The last that is told."""
         done = dict.fromkeys(self._now.stages, 1.0) if state == State.DONE else self._now.stages
         self._now = replace(self._now, state=state, eta_s=None, stages=done, **changes)  # type: ignore[arg-type]
-        self._write()
+        try:
+            write_standing(self._folder, self._now)
+        except OSError:  # the disk is full: no room for two, but for one in place of the other
+            with suppress(OSError, ModelsError):
+                overwrite_standing(self._folder, self._now)
 
     def _progress(self, event: Event) -> None:
         """A stage that has begun has all stages before it behind it, done now or in an earlier run."""
@@ -135,6 +140,11 @@ class Report:
         self._written = time.monotonic()
         with suppress(OSError):
             write_standing(self._folder, self._now)
+
+
+def _print(text: str) -> None:
+    with suppress(OSError):  # the disk is full
+        print(text, file=sys.stderr, flush=True)
 
 
 def _redirect(folder: Path) -> None:

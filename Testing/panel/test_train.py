@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import signal
-import time
-from dataclasses import replace
-
 import pytest
 
 pytest.importorskip("slicer", reason="slicer-core is not installed")
@@ -17,7 +11,7 @@ import tiny
 from bench.dicom_database import DicomDatabase
 from panel_bench import panel_with
 
-from CTInvarianceLib.config import State, config_from_dict, is_alive, read_standing
+from CTInvarianceLib.config import config_from_dict, is_alive
 
 SMALL = {"identity": {"architecture": "identity", "layers": ["1"], "loss": "none"}}
 

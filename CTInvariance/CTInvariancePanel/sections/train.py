@@ -34,7 +34,7 @@ class TrainSection(Section):
         self.training: Any = None
         self._boxes: dict[str, Any] = {}
         self._cost: Any = None  # the job that estimates
-        self._costText = self._problem = ""
+        self._costText = self._problem = self._caution = ""
         self._stepper: Stepper | None = None
         self._ownFolder = False  # people have chosen one
         super().__init__(panel, "Train", _("Train"), _("Train denoisers, and what shows their invariances"))
@@ -177,7 +177,7 @@ class TrainSection(Section):
             config = self.configuration().to_dict()
             self._cost = self.logic.trainingCost(config, sum(slices), alone, wait=False)
         except CTInvarianceError as error:
-            self._problem = str(error)
+            self._problem = _sentence(error)
             self._show()
             return
         self._cost.whenChanged(self._onCost)
@@ -187,7 +187,7 @@ class TrainSection(Section):
             return
         self._cost = None
         if job.state == FAILED:
-            self._problem = str(job.error)
+            self._problem = _sentence(job.error)
         elif job.result is not None:
             self._costText, self._problem = costText(job.result), self._noRoom(job.result["models"])
         self._show()
@@ -356,10 +356,12 @@ class TrainSection(Section):
         if not pairs:
             return _("None is ticked in Data.")
         try:
-            return splitText(database.split(pairs, seed=self.ui.trainSeedBox.value))
+            split = database.split(pairs, seed=self.ui.trainSeedBox.value)
         except CTInvarianceError as error:
-            self._problem = str(error)
-            return str(error)
+            self._problem = _sentence(error)
+            return ""
+        self._caution = _sentence(split.note) if split.note else ""
+        return splitText(split)
 
     def _note(self, resumable: bool, ticked: bool) -> str:
         """What is worth knowing before it starts."""
@@ -374,7 +376,9 @@ class TrainSection(Section):
             ).format(done)
         if not ticked:
             return _("Tick the series to train on in Data, or press Tick all.")
-        return self._problem or self._costText or _("Estimating what it takes …")
+        return self._problem or " ".join(
+            filter(None, (self._caution, self._costText or _("Estimating what it takes …")))
+        )
 
     def _showProgress(self) -> None:
         job, ui, notes = self.training.job, self.ui, self.training.standing.notes
@@ -382,3 +386,9 @@ class TrainSection(Section):
         lines = [f"{job.stage or _('starting')}{left}", *notes[-1:]]
         ui.trainingBar.setValue(round(1000 * job.progress))
         ui.trainingLabel.setText("\n".join(lines))
+
+
+def _sentence(text: object) -> str:
+    """An error or a note as a sentence."""
+    line = str(text)
+    return line[:1].upper() + line[1:] + ("" if line.endswith(".") else ".")

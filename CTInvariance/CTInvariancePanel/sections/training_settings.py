@@ -11,8 +11,6 @@ from CTInvarianceLib.config import Config, config_from_dict, preset
 from ..dicom import database
 from ..words import duration, size
 
-_NAMED = 3  # patients of a part that are named
-
 
 def configured(
     name: str, *, denoisers: list[str], dose: float, steps: float, seed: int, device: str
@@ -48,20 +46,9 @@ def needsVGG19(config: Config) -> bool:
 
 
 def splitText(split: database.Split) -> str:
-    """Who is trained on, and who is kept apart."""
-    parts = {
-        _("training"): split.training,
-        _("validation"): split.validation,
-        _("test, not trained on"): split.test,
-    }
-    lines = [
-        "{} {} ({})".format(len(names), part, ", ".join(names[:_NAMED]) + (", …" if names[_NAMED:] else ""))
-        for part, names in parts.items()
-        if names
-    ]
-    if split.note:
-        lines.append(split.note[:1].upper() + split.note[1:] + ".")
-    return "\n".join(lines)
+    """How many are trained on and kept apart; who they are is to be seen in Data."""
+    parts = {_("training"): split.training, _("validation"): split.validation, _("test"): split.test}
+    return ", ".join(f"{len(names)} {part}" for part, names in parts.items() if names)
 
 
 def costText(cost: dict[str, Any]) -> str:
