@@ -63,7 +63,7 @@ def show(run: Run, stage: str, **images: Tensor) -> None:
         return
     arrays = {name: denormalize(image)[0, 0].float().cpu().numpy() for name, image in images.items()}
     with suppress(OSError, ModelsError), writing(path_in(run.folder, EXAMPLE)) as path:
-        np.savez(path, **{"stage": np.array(stage), **arrays})
+        np.savez(path, **{"stage": np.array(stage), **arrays})  # type: ignore[arg-type]
 
 
 def show_sample(run: Run, stage: str, image: Tensor, proposed: Callable[[torch.Generator], Tensor]) -> None:

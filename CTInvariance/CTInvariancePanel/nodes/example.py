@@ -30,9 +30,9 @@ def readExample(path: Path) -> dict[str, np.ndarray]:
     try:
         if path.stat().st_size > _MOST_BYTES:
             return {}
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             found = {role: np.asarray(arrays[role], np.float32) for role in ROLES if role in arrays}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile):
         return {}
     return {role: array for role, array in found.items() if array.ndim == 2 and array.size}
 
