@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
@@ -19,12 +18,10 @@ from CTInvarianceLib.sources import SeriesPair
 from ..dicom import database
 from ..jobs import DONE, FAILED, Stepper
 from ..setup import device, modelsets, runs
-from ..words import duration, size
+from .estimate import Estimate, sentence
 from .section import Section
-from .training_settings import configured, costText, needsVGG19, splitText
+from .training_settings import configured, needsVGG19, splitText
 from .watching import Watching
-
-_QUIET_MS = 400
 
 
 class TrainSection(Section):
@@ -33,8 +30,7 @@ class TrainSection(Section):
     def __init__(self, panel: Any) -> None:
         self.training: Any = None
         self._boxes: dict[str, Any] = {}
-        self._cost: Any = None  # the job that estimates
-        self._costText = self._problem = self._caution = ""
+        self._estimate = Estimate(self._askCost, lambda: self.folder, self._show)
         self._stepper: Stepper | None = None
         self._ownFolder = False  # people have chosen one
         super().__init__(panel, "Train", _("Train"), _("Train denoisers, and what shows their invariances"))
@@ -45,17 +41,13 @@ class TrainSection(Section):
         ui = self.ui
         for name in PRESETS:
             ui.presetBox.addItem(name, name)
-        self._timer = qt.QTimer()
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(_QUIET_MS)
-        self._timer.timeout.connect(self._askCost)
         self.watching = Watching(ui)
         ui.presetBox.currentIndexChanged.connect(lambda index: self._onPreset())
         ui.trainDoseBox.valueChanged.connect(lambda value: self._onSettings())
         ui.stepsBox.valueChanged.connect(lambda value: self._onSettings())
         ui.trainSeedBox.valueChanged.connect(lambda value: self._onTicked())
         ui.folderLine.textEdited.connect(lambda text: self._onFolder())
-        ui.folderLine.textChanged.connect(lambda text: self._show())
+        ui.folderLine.textChanged.connect(lambda text: self._onSettings())
         ui.goOnBox.setChecked(runs.goesOn())
         ui.goOnBox.toggled.connect(runs.setGoesOn)
         self.onClick(ui.tickButton, self.panel.data.tickAll)
@@ -81,12 +73,11 @@ class TrainSection(Section):
 
     def cleanup(self) -> None:
         """Let go; whether the training goes on is for the logic to say."""
-        self._timer.stop()
+        self._estimate.stop()
         self.watching.close()
         if self._stepper is not None:
             self._stepper.stop()
-        if self.training is not None:
-            self.training = None
+        self.training = None
 
     # The form
 
@@ -114,7 +105,10 @@ class TrainSection(Section):
 
     def refresh(self) -> None:
         """What is installed, or the device, has changed."""
-        self._onSettings()
+        if self._boxes:
+            self._onSettings()
+        else:
+            self._onPreset()
 
     def _onPreset(self) -> None:
         """Another preset has other denoisers."""
@@ -156,51 +150,18 @@ class TrainSection(Section):
         self._onSettings()
 
     def _onSettings(self) -> None:
-        self._costText = self._problem = ""
-        self._timer.start()
+        self._estimate.renew()
         self._show()
 
-    def _askCost(self) -> None:
-        """Let the worker estimate what the training takes."""
+    def _askCost(self) -> Any:
+        """The job that estimates what the training takes."""
         pairs = self.panel.data.tickedPairs()
         if not pairs or not self.panel.setup.complete or self._running or self._resumable:
-            return
-        if not any(box.isChecked() for box in self._boxes.values()):
-            self._problem = _("Choose a denoiser.")
-            self._show()
-            return
-        if self._cost is not None:
-            self._cost.cancel()
+            return None
+        config = self.configuration()
         slices = [self.panel.data.slicesOf(pair) for pair in pairs]
         alone = sum(count for pair, count in zip(pairs, slices, strict=True) if pair.low_dose is None)
-        try:
-            config = self.configuration().to_dict()
-            self._cost = self.logic.trainingCost(config, sum(slices), alone, wait=False)
-        except CTInvarianceError as error:
-            self._problem = _sentence(error)
-            self._show()
-            return
-        self._cost.whenChanged(self._onCost)
-
-    def _onCost(self, job: Any) -> None:
-        if job is not self._cost or not job.finished:
-            return
-        self._cost = None
-        if job.state == FAILED:
-            self._problem = _sentence(job.error)
-        elif job.result is not None:
-            self._costText, self._problem = costText(job.result), self._noRoom(job.result["models"])
-        self._show()
-
-    def _noRoom(self, needed: int) -> str:
-        """A sentence where the folder's disk is too full."""
-        if self.folder is None:
-            return ""
-        there = next(each for each in (self.folder, *self.folder.parents) if each.exists())
-        free = shutil.disk_usage(there).free
-        if needed < free:
-            return ""
-        return _("The model set takes {}, and {} are free in this folder.").format(size(needed), size(free))
+        return self.logic.trainingCost(config.to_dict(), sum(slices), alone, wait=False)
 
     # Start, pause, cancel
 
@@ -336,59 +297,41 @@ class TrainSection(Section):
         ui.startButton.setVisible(not running)
         ui.curvesButton.setVisible(self.training is not None)
         ui.startButton.setText(_("Re&sume") if resumable else _("&Start training"))
-        pairs = self.panel.data.tickedPairs()
-        ui.splitLabel.setText(self._splitText(pairs))
         for each in (*self._boxes.values(), ui.presetBox, ui.trainDoseBox, ui.stepsBox, ui.trainSeedBox):
             each.setEnabled(not resumable)
-        ui.costLabel.setText(self._note(resumable, bool(pairs)))
+        ready = self._showSplit()
         ui.costLabel.setVisible(not running)
-        ready = bool(pairs) and not self._problem
-        ui.startButton.setEnabled(
-            self.panel.setup.complete
-            and self._stepper is None
-            and self.folder is not None
-            and (resumable or ready)
-        )
+        idle = self.panel.setup.complete and self._stepper is None and self.folder is not None
+        ui.startButton.setEnabled(idle and (resumable or ready))
         if running:
-            self._showProgress()
+            self.watching.showProgress()
 
-    def _splitText(self, pairs: list[SeriesPair]) -> str:
-        if not pairs:
-            return _("None is ticked in Data.")
-        try:
-            split = database.split(pairs, seed=self.ui.trainSeedBox.value)
-        except CTInvarianceError as error:
-            self._problem = _sentence(error)
-            return ""
-        self._caution = _sentence(split.note) if split.note else ""
-        return splitText(split)
+    def _showSplit(self) -> bool:
+        """Show who is trained on, and what is worth knowing; whether a training can begin."""
+        pairs = self.panel.data.tickedPairs()
+        split, problem, caution = _("None is ticked in Data."), "", ""
+        if pairs:
+            try:
+                found = database.split(pairs, seed=self.ui.trainSeedBox.value)
+            except CTInvarianceError as error:
+                split, problem = "", sentence(error)
+            else:
+                split, caution = splitText(found), sentence(found.note) if found.note else ""
+        problem = problem or self._estimate.problem
+        self.ui.splitLabel.setText(split)
+        known = problem or self._estimate.text or _("Estimating what it takes …")
+        self.ui.costLabel.setText(self._note(ticked=bool(pairs)) or f"{caution} {known}".strip())
+        return bool(pairs) and not problem
 
-    def _note(self, resumable: bool, ticked: bool) -> str:
-        """What is worth knowing before it starts."""
+    def _note(self, *, ticked: bool) -> str:
+        """What there is to do first; "" where nothing."""
         if not self.panel.setup.complete:
             return _("Install what is missing first: see Setup.")
-        if resumable:
+        if self._resumable:
             standing = read_standing(self.folder) if self.folder is not None else None
             done = standing.fraction if standing is not None else 0.0
             return _(
                 "The training in this folder is not finished: {:.0%} is done. Resume goes on with it; for a new one "
                 "choose another folder."
             ).format(done)
-        if not ticked:
-            return _("Tick the series to train on in Data, or press Tick all.")
-        return self._problem or " ".join(
-            filter(None, (self._caution, self._costText or _("Estimating what it takes …")))
-        )
-
-    def _showProgress(self) -> None:
-        job, ui, notes = self.training.job, self.ui, self.training.standing.notes
-        left = "" if job.eta_s is None else _(", {} left").format(duration(job.eta_s))
-        lines = [f"{job.stage or _('starting')}{left}", *notes[-1:]]
-        ui.trainingBar.setValue(round(1000 * job.progress))
-        ui.trainingLabel.setText("\n".join(lines))
-
-
-def _sentence(text: object) -> str:
-    """An error or a note as a sentence."""
-    line = str(text)
-    return line[:1].upper() + line[1:] + ("" if line.endswith(".") else ".")
+        return "" if ticked else _("Tick the series to train on in Data, or press Tick all.")

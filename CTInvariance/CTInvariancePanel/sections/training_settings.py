@@ -1,15 +1,13 @@
-"""What the widgets of Train say, as a configuration and as sentences."""
+"""What the widgets of Train say, as a configuration; and who is trained on, as a sentence."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from slicer.i18n import tr as _
 
+from CTInvarianceLib.base import ConfigError
 from CTInvarianceLib.config import Config, config_from_dict, preset
 
 from ..dicom import database
-from ..words import duration, size
 
 
 def configured(
@@ -28,6 +26,8 @@ def configured(
     Raises:
         ConfigError: a setting is not possible.
     """
+    if not denoisers:
+        raise ConfigError(_("choose a denoiser"))
     values = preset(name).to_dict()
     values["denoisers"] = {key: each for key, each in values["denoisers"].items() if key in denoisers}
     for part in (values["embedding"], values["flow"], *values["denoisers"].values()):
@@ -49,20 +49,3 @@ def splitText(split: database.Split) -> str:
     """How many are trained on and kept apart; who they are is to be seen in Data."""
     parts = {_("training"): split.training, _("validation"): split.validation, _("test"): split.test}
     return ", ".join(f"{len(names)} {part}" for part, names in parts.items() if names)
-
-
-def costText(cost: dict[str, Any]) -> str:
-    """What a training takes, and whether the disk has room for it."""
-    where = {"cuda": _("the GPU"), "mps": _("the GPU"), "cpu": _("the processor")}[cost["device"]]
-    text = _(
-        "Takes about {} on {}, up to {} on disk for converted series, {} for the model set, and {} of memory."
-    ).format(
-        duration(cost["seconds"]),
-        where,
-        size(cost["store"]),
-        size(cost["models"]),
-        size(cost["memory"]),
-    )
-    if cost["store"] > cost["store_free"]:
-        text += " " + _("Only {} are free there.").format(size(cost["store_free"]))
-    return text

@@ -13,10 +13,12 @@ from CTInvarianceLib.config import EXAMPLE
 
 from ..nodes import CHARTS, plot, readExample, showExample
 from ..views import enterTraining, leaveTraining, showCharts, showImages, showsTraining
+from ..words import duration
 from .tree_items import NAME, newItem
 
 _STATE = 1  # column
 _ROWS = 7  # of stages that are seen at once
+_ROOM_PX = 20
 
 
 class Watching:
@@ -33,8 +35,8 @@ class Watching:
         tree = ui.stagesTree
         tree.header().setStretchLastSection(False)
         tree.header().setSectionResizeMode(NAME, qt.QHeaderView.Stretch)
-        tree.header().setSectionResizeMode(_STATE, qt.QHeaderView.ResizeToContents)
-        tree.setFixedHeight(tree.fontMetrics().height() * (_ROWS + 2))
+        tree.header().setSectionResizeMode(_STATE, qt.QHeaderView.Fixed)
+        tree.header().resizeSection(_STATE, tree.fontMetrics().horizontalAdvance(_("waiting")) + _ROOM_PX)
         tree.itemSelectionChanged.connect(self.update)
         ui.curvesButton.toggled.connect(self._toggle)
         self._layout = slicer.app.layoutManager().layoutLogic().GetLayoutNode()
@@ -59,11 +61,20 @@ class Watching:
             self._plot()
             self._showExample()
 
+    def showProgress(self) -> None:
+        """What is being trained, the time left, and what came up last."""
+        job, ui = self._training.job, self._ui
+        left = "" if job.eta_s is None else _(", {} left").format(duration(job.eta_s))
+        ui.trainingBar.setValue(round(1000 * job.progress))
+        lines = [f"{job.stage or _('starting')}{left}", *self._training.standing.notes[-1:]]
+        ui.trainingLabel.setText("\n".join(lines))
+
     def _listStages(self) -> None:
         tree, standing = self._ui.stagesTree, self._training.standing
         if [tree.topLevelItem(k).text(NAME) for k in range(tree.topLevelItemCount)] != list(standing.stages):
             tree.clear()
             tree.addTopLevelItems([newItem([stage, ""], stage) for stage in standing.stages])
+            tree.setFixedHeight(tree.header().height + _ROWS * tree.sizeHintForRow(0) + 2 * tree.frameWidth)
         for k, (stage, fraction) in enumerate(standing.stages.items()):
             running = stage == standing.stage and fraction < 1
             state = _("done") if fraction >= 1 else f"{fraction:.0%}" if running else _("waiting")
