@@ -37,13 +37,13 @@ def add_volume(array: np.ndarray | None = None, name: str = "CT Bauch", matrix=N
 
 
 @contextmanager
-def panel_with(bench, models: Path, home: Path, monkeypatch):
-    """The panel on the bench; its model set lies in a folder with an awkward name."""
+def panel_with(bench, models: Path, home: Path, monkeypatch, *, again: bool = False):
+    """The panel on the bench; its model set lies in a folder with an awkward name, `again`: perhaps already."""
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("USERPROFILE", str(home))
     long = "Größe und Länge " + "x" * 120
     folder = home / "Documents" / "CTInvariance" / long
-    shutil.copytree(models, folder)
+    shutil.copytree(models, folder, dirs_exist_ok=again)
     widget = bench.load_module("CTInvariance")
     bench.enter()
     try:

@@ -11,15 +11,25 @@ import slicer
 from slicer.i18n import tr as _
 
 from CTInvarianceLib import __version__
-from CTInvarianceLib.base import VolumeError
-from CTInvarianceLib.config import DEFAULT_TOLERANCE, Question, read_manifest, trained_patch_size
+from CTInvarianceLib.base import DataError, ModelsError, VolumeError
+from CTInvarianceLib.config import (
+    DEFAULT_TOLERANCE,
+    MANIFEST,
+    Question,
+    config_from_dict,
+    customized,
+    is_unfinished,
+    preset,
+    read_manifest,
+    trained_patch_size,
+)
 from CTInvarianceLib.sources import SeriesPair
 
 from .dicom import database, partners
-from .jobs import PATIENCE, Job, Jobs
+from .jobs import Job, Jobs, Training
 from .nodes import Patch, SampleNodes, samples, volumes
 from .sampling import Sampling
-from .setup import modelsets
+from .setup import device, modelsets, runs
 from .steps import Steps
 from .views import layout
 
@@ -39,8 +49,9 @@ class Logic:
         self._repository, self._shipped = repository, resources / "Models"
         self._log: list[str] = []
         self._logListeners: list[Callable[[str], object]] = []
-        self.jobs = Jobs(repository, self.log)
-        self._training: Jobs | None = None
+        self.jobs = Jobs(repository, self.log, device.device)
+        self._trainings: list[Training] = []
+        self._trainingListeners: list[Callable[[Training], object]] = []
 
     # What there is
 
@@ -86,6 +97,13 @@ class Logic:
         Example: `logic.device()["device"]`
         """
         return self._ask(_("Looking at the device"), "device", {}, wait=wait)
+
+    def setDevice(self, name: str) -> None:
+        """Compute on another device, "auto", "cuda", "mps" or "cpu", with the next work; what runs stays where it is.
+
+        Example: `logic.setDevice("cpu")`
+        """
+        device.setDevice(name)
 
     # What is done with volumes
 
@@ -248,29 +266,99 @@ class Logic:
         """
         layout.showCompare(slicer.app.layoutManager().layoutLogic().GetLayoutNode(), result)
 
-    def startTraining(
-        self, config: str | dict[str, Any], pairs: Sequence[SeriesPair], outputFolder: str | Path
-    ) -> Job:
-        """Train a model set in a process of its own; what is there already is gone on with.
+    # Training
 
-        Example: `job = logic.startTraining("quick", logic.pairs(), "/data/run"); job.progress; job.cancel()`
+    def trainingCost(
+        self, config: str | dict[str, Any], slices: int, simulated: int = 0, *, wait: bool = True
+    ) -> Any:
+        """What a training would take here: seconds, store, store_free, models and memory in bytes, device.
+
+        Example: `logic.trainingCost("quick", slices=1200)["seconds"]`
+
+        Args:
+            config: name of a preset, or a configuration.
+            slices: of all series to train on.
+            simulated: slices of those full-dose series whose low dose has to be simulated.
+            wait: block, with a progress dialog.
+
+        Raises:
+            JobError: the memory is too small, or the configuration is not possible.
+        """
+        request = {**_configured(config), "slices": slices, "simulated": simulated}
+        return self._ask(_("Estimating what the training takes"), "cost", request, wait=wait)
+
+    def train(
+        self,
+        config: str | dict[str, Any],
+        pairs: Sequence[SeriesPair],
+        outputFolder: str | Path,
+        *,
+        allowDownload: bool = False,
+        wait: bool = True,
+    ) -> Any:
+        """Train a model set in a process of its own; what is there already of an unfinished training is gone on with.
+
+        Example: `logic.train("quick", logic.pairs(), "/data/run")["out"]`
 
         Args:
             config: name of a preset, or a configuration.
             pairs: of `logic.pairs()`.
-            outputFolder: of the model set; `job.result["out"]` in the end.
+            outputFolder: of the model set.
+            allowDownload: whether VGG19's published weights may be fetched where the configuration says "download".
+            wait: block, with a progress dialog.
+
+        Returns:
+            `{"out": folder}`, or the Job that will have it as its result.
+
+        Raises:
+            DataError, ConfigError: no pairs; a configuration that is not possible.
+            ModelsError: the folder holds another run, or cannot be written to.
+            JobError: the training says why it could not.
         """
+        folder = Path(outputFolder).expanduser().absolute()
+        if is_unfinished(folder):
+            return self.resumeTraining(folder, wait=wait)
+        if not pairs:
+            raise DataError(_("there is nothing to train on"), hint=_("Choose low- and full-dose series."))
+        if (folder / MANIFEST).exists():
+            raise ModelsError(
+                _("there is a model set in this folder already"),
+                where=folder,
+                hint=_("Choose another folder."),
+            )
         series = [each for pair in pairs for each in (pair.low_dose, pair.full_dose) if each is not None]
         request = {
-            "preset" if isinstance(config, str) else "config": config,
-            "data": [str(path) for each in series for path in each.files],
-            "out": str(outputFolder),
-            "resume": True,
+            "data": sorted(str(path) for each in series for path in each.files),
+            "config": _configured(config)["config"],
+            "allow_download": allowDownload,
         }
-        if self._training is None:
-            self._training = Jobs(self._repository, self.log, PATIENCE)
+        training = Training.start(self._repository, folder, request, self.log)
+        runs.remember(folder)
+        return self._follow(training, wait=wait)
 
-        return self._ask(_("Training"), "train", request, jobs=self._training, wait=False)
+    def startTraining(
+        self, config: str | dict[str, Any], pairs: Sequence[SeriesPair], outputFolder: str | Path
+    ) -> Job:
+        """`train` with `wait=False`.
+
+        Example: `job = logic.startTraining("quick", logic.pairs(), "/data/run"); job.progress; job.cancel()`
+        """
+        return self.train(config, pairs, outputFolder, wait=False)
+
+    def resumeTraining(self, outputFolder: str | Path, *, wait: bool = True) -> Any:
+        """Go on with the training in a folder, or follow it where it goes on already; see `train`.
+
+        Example: `logic.resumeTraining("/data/run")`
+        """
+        folder = Path(outputFolder).expanduser().absolute()
+        known = next((each for each in self._trainings if each.folder == folder), None)
+        if known is not None and not known.job.finished:
+            return known.job.wait() if wait else known.job
+        return self._follow(Training.resume(self._repository, folder, self.log), wait=wait)
+
+    def whenTraining(self, listener: Callable[[Training], object]) -> None:
+        """Call `listener(training)` for every training that is followed from now on."""
+        self._trainingListeners.append(listener)
 
     # Log, end
 
@@ -294,17 +382,15 @@ class Logic:
         self.jobs.cancelAll()
 
     def close(self) -> None:
-        """End all worker processes and remove what they left in the temporary folder."""
+        """End the worker and remove what it left; trainings go on where people want that, else they are paused."""
         self.jobs.close()
-        if self._training is not None:
-            self._training.close()
-            self._training = None
+        for training in self._trainings:
+            training.close(goOn=runs.goesOn())
+        self._trainings = []
 
     # Parts
 
-    def _ask(
-        self, title: str, command: str, request: dict[str, Any], *, jobs: Jobs | None = None, wait: bool
-    ) -> Any:
+    def _ask(self, title: str, command: str, request: dict[str, Any], *, wait: bool) -> Any:
         """A job whose request takes no preparation, and whose result is the worker's as it is."""
 
         def prepare() -> Steps:
@@ -315,8 +401,15 @@ class Logic:
             yield
             return event
 
-        job = (jobs or self.jobs).submit(title, command, prepare, finish)
+        job = self.jobs.submit(title, command, prepare, finish)
         return job.wait() if wait else job
+
+    def _follow(self, training: Training, *, wait: bool) -> Any:
+        ended = [each for each in self._trainings if each.job.finished or each.folder == training.folder]
+        self._trainings = [*(each for each in self._trainings if each not in ended), training]
+        for listener in self._trainingListeners:
+            listener(training)
+        return training.job.wait() if wait else training.job
 
     def _start(
         self,
@@ -344,3 +437,12 @@ class Logic:
         folder = modelsets.resolve(models, self._shipped)
         modelsets.require(folder, denoiser, layer)
         return folder
+
+
+def _configured(config: str | dict[str, Any]) -> dict[str, Any]:
+    """A whole configuration, checked, as field of a request: a preset computes on the device that is chosen."""
+    if isinstance(config, str):
+        chosen = customized(preset(config), {"accelerator": device.device()})
+    else:
+        chosen = config_from_dict(config)
+    return {"config": chosen.to_dict()}

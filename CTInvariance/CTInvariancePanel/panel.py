@@ -9,8 +9,8 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from .sections import DataSection, ExploreSection, LogSection, ResultsSection, SetupSection
-from .views import registerLayouts, showVolume
+from .sections import DataSection, ExploreSection, LogSection, ResultsSection, SetupSection, TrainSection
+from .views import registerLayouts, registerTraining, showVolume
 
 SAID_MS = 8000
 """How long people may read what has been done."""
@@ -29,7 +29,9 @@ class Panel:
     def __init__(self, layout: Any, logic: Any, parameters: Any, resources: Path) -> None:
         self.logic, self.parameters, self.resources = logic, parameters, resources
         # A scene that was saved while volumes were compared opens in that layout.
-        registerLayouts(slicer.app.layoutManager().layoutLogic().GetLayoutNode())
+        layoutNode = slicer.app.layoutManager().layoutLogic().GetLayoutNode()
+        registerLayouts(layoutNode)
+        registerTraining(layoutNode)
         self.message = qt.QLabel()
         self.message.objectName = "messageLabel"
         self.message.setToolTip(_("What happened last"))
@@ -46,9 +48,9 @@ class Panel:
         self.data = DataSection(self)
         self.results = ResultsSection(self)  # Explore shows its samples there
         self.explore = ExploreSection(self)
+        self.train = TrainSection(self)  # what it has trained is explored
         self.log = LogSection(self)
-        # The section for training has its place between Data and Explore.
-        self.sections = (self.setup, self.data, self.explore, self.results, self.log)
+        self.sections = (self.setup, self.data, self.train, self.explore, self.results, self.log)
         for section in self.sections:
             layout.addWidget(section.button)
         layout.addStretch(1)

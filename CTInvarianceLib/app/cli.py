@@ -9,6 +9,7 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any, NoReturn
 
 from .. import __version__
@@ -72,8 +73,10 @@ def _terminated_as_interrupted() -> Iterator[None]:
 def _run(options: argparse.Namespace) -> int:
     """One command, its exit code; it is imported here: nobody waits for numpy who asks for help, or for a worker."""
     if options.command == "worker":
-        from ..worker import serve
+        from ..worker import serve, train_alone
 
+        if options.training:
+            return train_alone(Path(options.training))
         serve(scratch=options.scratch, device=options.device)
     from .commands import COMMANDS
 
@@ -178,6 +181,12 @@ def _parser() -> argparse.ArgumentParser:
         "--scratch", type=_path, metavar="FOLDER", help="the panel's, with its mark; removed at the end"
     )
     worker.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
+    worker.add_argument(
+        "--training",
+        type=_path,
+        metavar="FOLDER",
+        help="instead, train what the request in this folder asks for",
+    )
     return parser
 
 

@@ -10,6 +10,7 @@ A model set is a folder with a manifest and safetensors files; nothing in it is 
     unrelated.safetensors                    patches that the ceiling of R is measured with
     checkpoints/                             of stages that are not finished
     log.jsonl                                events of the training
+    progress.json …                          of a training that goes on by itself: see `run_folder`
 
 `origin` says which run this is: a random id, the seed, and digests of configuration and training data. Every part
 names the same origin; `files` has the checksum of every finished part. Older sets have neither.
@@ -26,6 +27,7 @@ from ..base import ModelsError, json_text, read_text, writing
 from .form import wrong_in
 from .names import denoiser_file, embedding_file, encoder_file, flow_file, path_in, unrelated_file
 from .reading import config_from_dict
+from .run_folder import ALIVE, EXAMPLE, OUTPUT, REQUEST, STANDING, STOP
 from .settings import DOMAINS, Config
 
 FORMAT, VERSION = "ctinvariance-models", 2
@@ -158,7 +160,8 @@ def files_of(folder: Path) -> list[Path]:
     Raises:
         ModelsError: see `read_manifest`.
     """
-    names = [MANIFEST, LOG, LOCK, *parts_of(read_manifest(folder)["config"]["denoisers"])]
+    alone = [REQUEST, STANDING, OUTPUT, STOP, ALIVE, EXAMPLE]
+    names = [MANIFEST, LOG, LOCK, *alone, *parts_of(read_manifest(folder)["config"]["denoisers"])]
     names += [f"{CHECKPOINTS}/{each.name}" for each in (folder / CHECKPOINTS).glob("[!.]*.safetensors")]
     names += [f"{BOARD}/{each.name}" for each in (folder / BOARD).glob("events.out.tfevents.*")]
     return [path for name in names if (path := _plain_file(folder, name))]

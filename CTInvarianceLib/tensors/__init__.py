@@ -1,7 +1,7 @@
 """What everything that computes with torch may use: devices, processes, batches, units, padding, spectra."""
 
 from .batches import batch_size
-from .devices import describe_device, pick_device
+from .devices import describe_device, devices_here, pick_device
 from .memory import free_memory, require_memory
 from .normalization import MEAN, OFFSET_HU, STD, denormalize, normalize
 from .padding import mirrored, pad_to, pad_to_multiple, round_up
@@ -35,6 +35,7 @@ __all__ = [
     "batch_size",
     "denormalize",
     "describe_device",
+    "devices_here",
     "fade",
     "filtered",
     "free_memory",

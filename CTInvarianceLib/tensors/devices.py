@@ -21,11 +21,18 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
+def devices_here() -> list[str]:
+    """The kinds of devices that this computer has, the fastest first."""
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    return [name for name, found in there.items() if found]
+
+
 def _best() -> str:
-    if torch.cuda.is_available():
-        own = processes()  # each of several takes the next GPU of its machine
-        return f"cuda:{own.local_rank % torch.cuda.device_count()}" if own.count > 1 else "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
+    best = devices_here()[0]
+    if best != "cuda":
+        return best
+    own = processes()  # each of several takes the next GPU of its machine
+    return f"cuda:{own.local_rank % torch.cuda.device_count()}" if own.count > 1 else "cuda"
 
 
 def describe_device(name: str) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Training: a flat loop for each kind of network, and the run that joins them."""
 
+from .cost import Cost, cost_of
 from .critic import Critic, PatchCritic
 from .embedding import train_embedding
 from .experiment import train
@@ -13,6 +14,7 @@ from .watch import LOOK_EVERY, Watch
 
 __all__ = [
     "LOOK_EVERY",
+    "Cost",
     "Critic",
     "ImagePool",
     "LatentSource",
@@ -20,6 +22,7 @@ __all__ = [
     "PatchPool",
     "Run",
     "Watch",
+    "cost_of",
     "critic_loss",
     "fit_image_flow",
     "fit_linear_part",

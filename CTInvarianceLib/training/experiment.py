@@ -37,6 +37,7 @@ from .critic import Critic
 from .ct_encoder import STAGE, build_encoder, train_encoder
 from .denoiser import train_l2, train_wgan_vgg
 from .embedding import build_critic, train_embedding
+from .example import Example, forget, show_sample
 from .flow import FlowSource, train_flows
 from .image_flow import ImageSource
 from .latent_flow import LatentSource
@@ -84,7 +85,7 @@ def train(
         _check_folder(config, out, resume=resume)
         heard = on_event if own.leads else _nothing
         report = Reporter(heard, plan_work(config), job=out.name, apart=["data"], should_stop=should_stop)
-        report.emit("started", config=config.name, folder=str(out), **cost)
+        report.emit("started", config=config.name, folder=str(out), plan=plan_work(config), **cost)
         return _train(config, data, out, store_at(store), lock, report)
 
 
@@ -102,7 +103,7 @@ def _train(
         if run.fabric.is_global_zero:
             _log_to_file(report, out)
             board = open_board(run)
-            run = replace(run, show=board.show if board else None)
+            run = replace(run, shows=(Example(run).show, *((board.show,) if board else ())))
         guide = config.embedding.guide
         encoder = _encoder(run) if config.needs_encoder else None
         denoisers = {guide: _denoiser(run, guide, None, encoder)} if guide else {}
@@ -115,6 +116,7 @@ def _train(
             for name, denoiser in denoisers.items():
                 board.finish(f"denoiser {name}", denoiser)
         _flows(run, embeddings, denoisers)
+        forget(run)
     except Cancelled:
         report.emit("cancelled", folder=str(out))
         raise
@@ -337,6 +339,8 @@ def _flows_together(
         source = LatentSource(run, name, denoisers, embeddings, layers, cast(list[LayerFlow], flows))
     inner = dict(zip(files, (flow.flow for flow in flows), strict=True))
     train_flows(run, source, inner, conditions=conditions, stage=stage)
+    if isinstance(source, ImageSource):
+        show_sample(run, stage, *source.example(run.config.seed))
     for file, flow in zip(files.values(), flows, strict=True):
         run.save(file, flow.state_dict())
     run.end_stage(stage)

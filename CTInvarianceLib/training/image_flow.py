@@ -305,6 +305,7 @@ class ImageSource:
         self._run, self._name, self._denoisers = run, name, denoisers
         self._layers, self._flows = list(layers), list(flows)
         self._known: dict[str, SeenLayer] = {}
+        self._first: tuple[Tensor, Seen]  # set by `begin`
 
     @torch.no_grad()
     def begin(self, numbers: range, progress: Progress = unheard) -> ImagePool:
@@ -314,6 +315,9 @@ class ImageSource:
         for number, flow in enumerate(self._flows):
             images = pool.domain(DOMAINS[number % len(DOMAINS)]).to(self._run.fabric.device)
             fit_linear_part(flow, images, looks[number // len(DOMAINS)])
+        last = looks[-1].seen
+        first = Seen(last.estimate[:1], last.start[:1], last.epsilon[:1], last.noise[:1])
+        self._first = pool.domain(DOMAINS[0])[:1].to(self._run.fabric.device), first
         seen = self._seen(pool, looks)
         for number, variance in enumerate(seen.whitened_variances.tolist()):
             which = f"layer {self._layers[number // len(DOMAINS)]} {DOMAINS[number % len(DOMAINS)]}"
@@ -329,6 +333,14 @@ class ImageSource:
     def kept(self, count: int, progress: Progress = unheard) -> ImagePool:
         """Patches of validation patients, always the same."""
         return self._seen(*self._look(self._run.validation, range(count), "flow validation", progress))
+
+    @torch.no_grad()
+    def example(self, seed: int) -> tuple[Tensor, Tensor]:
+        """The first patch, and what the last layer's flow proposes in its place, (1, 1, H, W), normalised."""
+        image, seen = self._first
+        flow = self._flows[-len(DOMAINS)]
+        v = torch.randn(flow.cells(image).shape, generator=torch.Generator().manual_seed(seed))
+        return image, flow.inverse(v.to(image), seen)
 
     def _look(
         self, patches: Patches, numbers: range, purpose: str, progress: Progress

@@ -53,12 +53,12 @@ def plan_data(*, converted: int, simulated: int) -> float:
 def plan_work(config: Config) -> dict[str, float]:
     """Stages in their order, and their seconds on two CPU cores."""
     flow = config.flow
-    plan: dict[str, float] = {
-        "data": _DATA_S,
-        **{f"embedding {domain}": _embedding(config) for domain in DOMAINS},
-    }
+    plan = {"data": _DATA_S}
     if config.needs_encoder:
         plan |= {STAGE: _encoder(config.encoder)}
+    if guide := config.embedding.guide:  # the decoders wait for it
+        plan[f"denoiser {guide}"] = _denoiser(config.denoisers[guide], config.encoder)
+    plan |= {f"embedding {domain}": _embedding(config) for domain in DOMAINS}
     for name, denoiser in config.denoisers.items():
         plan[f"denoiser {name}"] = _denoiser(denoiser, config.encoder)
     one_flow = 3 * flow.steps * flow.batch_size * _flow_work(config) / _FLOW_RATE * 1e-9
@@ -77,7 +77,7 @@ def plan_memory(config: Config) -> tuple[dict[str, int], dict[str, int]]:
     e, flow, encoder = config.embedding, config.flow, config.encoder
     side = flow.patch_size if e.kind == "complete" else e.patch_size
     kept = {
-        "flow, patches": flow.patches * side**2,
+        "flow, at_once": min(flow.patches, flow.at_once) * side**2,
         "embedding, principal_patches": e.principal_patches * e.patch_size**2,
     }
     batches = {

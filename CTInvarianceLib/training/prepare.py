@@ -8,11 +8,10 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-import torch
 from lightning_fabric import Fabric
 
 from .. import __version__
-from ..base import ConfigError, ModelsError, Reporter, megabytes, part, sweep
+from ..base import ModelsError, Reporter, megabytes, part, sweep
 from ..config import (
     DOMAINS,
     FOLDERS,
@@ -28,11 +27,11 @@ from ..config import (
 from ..data import Data, LeftOut, Patches, PatientSlices, Store, as_pairs, load_patients, needed
 from ..models import unrelated_tensors
 from ..sources import SeriesPair, Split, anatomies, split_patients
-from ..tensors import require_memory
+from .cost import check_memory
 from .lock import FolderLock
 from .machine import seconds_per_planned
 from .origin import adopt, new_origin, require_inputs, require_own
-from .plan import UNRELATED, plan_data, plan_memory
+from .plan import UNRELATED, plan_data
 from .run import Run, make_fabric, stage_seed
 
 _SCANNING_SHARE = 0.05  # of the time for the data
@@ -46,7 +45,7 @@ def prepare(config: Config, data: Data, out: Path, report: Reporter, store: Stor
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         fabric = make_fabric(config)
-    _check_memory(config, fabric)
+    check_memory(config, fabric.device)
     report.time_left.expect(seconds_per_planned(fabric.device))
     split, patients, pairs = _split_and_load(pairs, config, out, store, report, fabric)
     training, kept = (
@@ -127,7 +126,7 @@ def _load(
     wanted = needed(pairs, config.data, store, seed=config.seed)
     if wanted.series:
         what = f"converting {wanted.series} series, {megabytes(wanted.size)}, to {store.folder}"
-        report.emit("log", message=what)
+        report.emit("log", message=what, level="info")
     report.time_left.plan("data", _data_work(pairs, config, store))
     useless: list[LeftOut] = []
     progress = part(lambda fraction: report.progress("data", fraction), _SCANNING_SHARE, 1)
@@ -183,17 +182,6 @@ def _begin(config: Config, out: Path, patients: Split, pairs: Sequence[SeriesPai
             patients=sealed(patients, origin["run"]),
             origin=origin,
             files={},
-        )
-
-
-def _check_memory(config: Config, fabric: Fabric) -> None:
-    """Raise ConfigError where what is kept at once, or the maps of one batch, are more than the memory."""
-    kept, batches = plan_memory(config)
-    sizes = [(name, size, torch.device("cpu")) for name, size in kept.items()]
-    sizes += [(name, size, fabric.device) for name, size in batches.items()]
-    for name, size, device in sizes:
-        require_memory(
-            size, device, what=f"the setting {name}", hint="Take a smaller one.", error=ConfigError
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,7 @@ class Run:
         fabric: device, precision and processes.
         patches: training patients.
         validation: patients kept apart; the training patients where there is only one.
-        show: gets a denoiser after each of its steps: stage, step, number of steps, module.
+        shows: get a denoiser after each of its steps: stage, step, number of steps, module.
     """
 
     config: Config
@@ -50,7 +50,7 @@ class Run:
     patches: Patches
     validation: Patches
     origin: Origin
-    show: Callable[[str, int, int, nn.Module], object] | None = None
+    shows: Sequence[Callable[[str, int, int, nn.Module], object]] = ()
 
     def draws(self, stage: str, step: int) -> Draws:
         """Random numbers of one step, the same whether or not the run was interrupted before."""
@@ -115,8 +115,9 @@ class Run:
 
     def end_step(self, stage: str, step: int, steps: int, checkpoint: Checkpoint) -> None:
         """Report progress and save now and then; where the run is to stop, save and raise `Cancelled`."""
-        if self.show is not None and stage.startswith("denoiser "):
-            self.show(stage, step, steps, checkpoint.module)
+        if stage.startswith("denoiser "):
+            for show in self.shows:
+                show(stage, step, steps, checkpoint.module)
         try:
             self.report.progress(stage, (step + 1) / steps)
         except Cancelled:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
-from ..base import ConfigError, Event, as_path
+from ..base import ConfigError, Event, OnEvent, as_path
 from ..config import Config, Plain, config_from_dict, customized, from_plain, preset
 from ..volumes import CTVolume, open_foreign_hu, writing_npy
 from .context import Result, Work
@@ -28,10 +29,10 @@ class Device(Plain):
     """What is computed on."""
 
     def run(self, work: Work) -> Result:
-        """Name and memory of the device, threads, versions."""
-        from ..tensors import describe_device
+        """Name and memory of the device, threads, versions; and which devices there are."""
+        from ..tensors import describe_device, devices_here
 
-        return describe_device(work.sets.device)
+        return {**describe_device(work.sets.device), "devices": devices_here()}
 
 
 @dataclass(frozen=True)
@@ -111,30 +112,59 @@ class Train(Plain):
 
     def run(self, work: Work) -> Result:
         """All stages, with their events."""
-        from ..training import train
 
         def listen(event: Event) -> None:
             if event["event"] in ("progress", "metric", "log"):  # how the job ends is for the worker to say
                 work.emit(event)
 
+        self.train(listen, work.should_stop)
+        return {"out": self.out}
+
+    def train(self, on_event: OnEvent, should_stop: Callable[[], bool]) -> None:
+        """All stages; see `training.train`."""
+        from ..training import train
+
         train(
-            self._config(),
+            _configured(self.preset, self.config),
             self.data,
             self.out,
             resume=self.resume,
-            store=self.store,
+            store=self.store or None,
             allow_download=self.allow_download,
-            on_event=listen,
-            should_stop=work.should_stop,
+            on_event=on_event,
+            should_stop=should_stop,
         )
-        return {"out": self.out}
 
-    def _config(self) -> Config:
-        if self.preset:
-            return customized(preset(self.preset), self.config)
-        if not self.config:
-            raise ConfigError("say what to train", hint='Give "preset" or "config".')
-        return config_from_dict(self.config)
+
+@dataclass(frozen=True)
+class Cost(Plain):
+    """What a training would take.
+
+    Attributes:
+        preset, config: as for `Train`.
+        slices: of all series that are there.
+        simulated: of the full-dose series whose low dose has to be simulated.
+    """
+
+    preset: str = ""
+    config: dict[str, Any] = field(default_factory=dict)
+    slices: int = 0
+    simulated: int = 0
+
+    def run(self, work: Work) -> Result:
+        """Seconds on this machine's device, bytes on disk and in memory; raises where the memory is too small."""
+        from ..training import cost_of
+
+        config = _configured(self.preset, self.config)
+        return asdict(cost_of(config, slices=self.slices, simulated=self.simulated))
+
+
+def _configured(name: str, config: dict[str, Any]) -> Config:
+    if name:
+        return customized(preset(name), config)
+    if not config:
+        raise ConfigError("say what to train", hint='Give "preset" or "config".')
+    return config_from_dict(config)
 
 
 @dataclass(frozen=True)
@@ -156,7 +186,8 @@ class Evaluate(Plain):
 
 _PATHS = ("models", "volume", "out")
 JOBS: dict[str, type[Job]] = {
-    kind.__name__.lower(): kind for kind in (Device, Describe, Denoise, Simulate, Sample, Train, Evaluate)
+    kind.__name__.lower(): kind
+    for kind in (Device, Describe, Denoise, Simulate, Sample, Cost, Train, Evaluate)
 }
 
 

@@ -1,6 +1,7 @@
 """Draws the README's pictures of the panel and the compare layout, with the models that `make demo` leaves.
 
 python Testing/bench/screenshots.py [MODELS [LAYER]]
+python Testing/bench/screenshots.py train: that of the section Train alone, which needs no models
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ ORIGIN = (-191.25, -191.25, 0.0)
 HEIGHT = 1180
 WIDTHS = {"panel": 440, "panel-narrow": 400}
 LAYOUT = 1320, 880
+GAP = 12
 
 
 def phantoms_in_database(folder: Path):
@@ -79,6 +81,49 @@ def use(bench, widget, layer: str) -> None:
     slicer.app.processEvents()
 
 
+def train(folder: Path) -> None:
+    """Write train.png: the section before a training on three phantoms, and while it goes on."""
+    import slicer
+    from PySide6.QtGui import QImage, QPainter
+
+    bench = start_bench()
+    slicer.dicomDatabase = phantoms_in_database(folder)
+    widget = bench.load_module("CTInvariance")
+    bench.enter()
+    section = widget.panel.train
+    section.button.collapsed = False
+    bench.wait(lambda: widget.panel.data.ui.tree.topLevelItemCount == 3, what="the database in the tree")
+    bench.click(section.ui.tickButton)
+    section.ui.folderLine.setText("/home/me/Documents/CTInvariance/quick")
+    bench.wait(lambda: "Takes" in section.ui.costLabel.text, what="the cost")
+    slicer.modules.ctinvariance.widgetRepresentation().resize(WIDTHS["panel-narrow"], HEIGHT)
+    slicer.app.processEvents()
+    pictures = [section.button.grab().toImage()]
+    section.ui.folderLine.setText(str(folder / "models"))
+    bench.click(section.ui.startButton)
+    bench.wait(lambda: section.training is not None, what="the start")
+    training = section.training
+    bench.wait(lambda: training.standing.stages.get("denoiser yang", 0) > 0.4, what="a training on its way")
+    pictures.append(section.button.grab().toImage())
+    training.cancel()
+    bench.wait(lambda: training.job.finished, what="the end")
+    bench.close()
+    slicer.dicomDatabase.closeDatabase()
+    both = QImage(
+        sum(each.width() for each in pictures) + GAP,
+        max(each.height() for each in pictures),
+        QImage.Format_RGB32,
+    )
+    both.fill(pictures[0].pixelColor(2, pictures[0].height() - 2))
+    painter = QPainter(both)
+    left = 0
+    for each in pictures:
+        painter.drawImage(left, 0, each)
+        left += each.width() + GAP
+    painter.end()
+    both.save(str(OUT / "train.png"))
+
+
 def main(models: Path, layer: str) -> None:
     """Write panel.png, panel-narrow.png and compare.png."""
     import slicer
@@ -103,6 +148,10 @@ def main(models: Path, layer: str) -> None:
 
 if __name__ == "__main__":
     arguments = sys.argv[1:]
+    if arguments == ["train"]:
+        with tempfile.TemporaryDirectory() as place:
+            train(Path(place))
+        sys.exit()
     main(
         Path(arguments[0]) if arguments else ROOT / "demo" / "models", arguments[1] if arguments[1:] else "8"
     )

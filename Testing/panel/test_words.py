@@ -206,3 +206,25 @@ def test_no_sentence_rests_on_r():
     facts = facts_of(R="0.01", floor="1", ceiling="9")
     assert words.verdictOf(facts) == words.verdictOf(facts_of())
     assert "R =" not in words.figures(facts)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (5, "under a minute"),
+        (70, "1 minute"),
+        (720, "12 minutes"),
+        (2 * 3600, "2.0 hours"),
+        (20 * 3600, "20 hours"),
+        (5 * 86400, "5.0 days"),
+    ],
+)
+def test_durations(seconds, said):
+    assert words.duration(seconds) == said
+
+
+@pytest.mark.parametrize(
+    ("count", "said"), [(10, "under 1 MB"), (84e6, "84 MB"), (1.23e9, "1.2 GB"), (41e9, "41 GB")]
+)
+def test_bytes(count, said):
+    assert words.size(count) == said

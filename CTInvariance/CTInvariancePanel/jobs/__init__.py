@@ -1,18 +1,21 @@
-"""Work that takes long: in the worker process, or here in steps that leave the window alive."""
+"""Work that takes long: in the worker, in a process of its own, or here in steps that leave the window alive."""
 
-from .job import DONE, FAILED, Job, timeLeft
-from .process import PATIENCE
+from .job import CANCELLED, DONE, FAILED, Job, timeLeft
+from .metrics import MetricsLog
 from .runner import Jobs
 from .scratch import Scratch
 from .stepper import Stepper
+from .training import Training
 
 __all__ = [
+    "CANCELLED",
     "DONE",
     "FAILED",
-    "PATIENCE",
     "Job",
     "Jobs",
+    "MetricsLog",
     "Scratch",
     "Stepper",
+    "Training",
     "timeLeft",
 ]

@@ -15,8 +15,6 @@ from slicer.i18n import tr as _
 
 ASK_MS, TERMINATE_MS, QUIT_MS = 5000, 2000, 300
 """How long a worker that is asked to stop has; how long after SIGTERM, or at the end, until its tree is killed."""
-PATIENCE = 15
-"""Times as long for a worker that trains, since it saves what it has reached."""
 
 Listener = Callable[[dict[str, Any]], object]
 
@@ -30,7 +28,7 @@ class WorkerProcess:
         onEvent: gets every event of every job.
         onLog: gets every line that the worker writes to its standard error.
         onDeath: called with a sentence when the process ends although nobody stopped it.
-        patience: factor of all times that the worker has to stop.
+        device: function that returns what it is to compute on, as `ctinvariance worker --device` knows it.
     """
 
     def __init__(
@@ -41,11 +39,11 @@ class WorkerProcess:
         onEvent: Listener,
         onLog: Callable[[str], object],
         onDeath: Callable[[str], object],
-        patience: int = 1,
+        device: Callable[[], str] = lambda: "auto",
     ) -> None:
-        self._library, self._scratch = library, scratch
+        self._library, self._scratch, self._device = library, scratch, device
         self._onEvent, self._onLog, self._onDeath = onEvent, onLog, onDeath
-        self._patience = patience
+        self._startedOn = ""
         self._process: Any = None
         self._escalation: Any = None
         self._lastWords: list[str] = []
@@ -54,6 +52,11 @@ class WorkerProcess:
     def running(self) -> bool:
         """Whether there is a process."""
         return self._process is not None and self._process.state() != qt.QProcess.NotRunning
+
+    @property
+    def outdated(self) -> bool:
+        """Whether it computes on another device than it is to."""
+        return self.running and self._startedOn != self._device()
 
     @property
     def pid(self) -> int:
@@ -70,7 +73,7 @@ class WorkerProcess:
         """Ask the worker to stop a job; terminate it, then kill its whole tree, if it does not listen."""
         if self.running:
             self.send(command="cancel", job=job)
-            self._after(ASK_MS * self._patience, self._terminate)
+            self._after(ASK_MS, self._terminate)
 
     def heard(self) -> None:
         """The cancelled job has ended: no need to be rude."""
@@ -79,15 +82,14 @@ class WorkerProcess:
             self._escalation = None
 
     def stop(self) -> None:
-        """End the process; blocks until it has ended, or its patience has and the tree is killed."""
+        """End the process; blocks until it has ended, or a moment has passed and the tree is killed."""
         self.heard()
         process, self._process = self._process, None  # from here on its end is no surprise
         if process is None or process.state() == qt.QProcess.NotRunning:
             return
-        if self._patience == 1:
-            process.write(b'{"command": "quit"}\n')
-        process.closeWriteChannel()  # without "quit" it finishes its step, and saves
-        if not process.waitForFinished(QUIT_MS * self._patience):
+        process.write(b'{"command": "quit"}\n')
+        process.closeWriteChannel()
+        if not process.waitForFinished(QUIT_MS):
             killTree(process)
             process.waitForFinished(1000)
 
@@ -103,7 +105,9 @@ class WorkerProcess:
         process.readyReadStandardError.connect(lambda: self._readErrors(process))
         process.finished.connect(lambda code: self._finished(process))
         process.errorOccurred.connect(lambda error: self._failed(process, error))
-        process.start(interpreter(), ["-m", "CTInvarianceLib", "worker", "--scratch", str(self._scratch())])
+        self._startedOn = self._device()
+        arguments = ["--scratch", str(self._scratch()), "--device", self._startedOn]
+        process.start(interpreter(), ["-m", "CTInvarianceLib", "worker", *arguments])
 
     def _read(self, process: Any) -> None:
         process.setReadChannel(qt.QProcess.StandardOutput)
@@ -156,13 +160,18 @@ class WorkerProcess:
         if self.running:
             self._onLog(_("The worker does not answer; terminating it."))
             process = self._process
-            self._after(TERMINATE_MS * self._patience, lambda: killTree(process))
+            self._after(TERMINATE_MS, lambda: killTree(process))
             process.terminate()
 
 
 def killTree(process: Any) -> None:
     """Kill a process and everything that it started."""
-    pid = int(process.processId())
+    killGroup(int(process.processId()))
+    process.kill()
+
+
+def killGroup(pid: int) -> None:
+    """Kill a process that leads a group, with all of its group; on Windows, with everything that it started."""
     if pid and os.name == "posix":
         try:
             if os.getpgid(pid) == pid:  # the worker leads a group of its own; never kill Slicer's
@@ -171,7 +180,6 @@ def killTree(process: Any) -> None:
             pass
     elif pid:
         qt.QProcess.execute("taskkill", ["/T", "/F", "/PID", str(pid)])
-    process.kill()
 
 
 def _signal(number: int) -> str:

@@ -28,10 +28,12 @@ class Jobs:
     Args:
         library: folder in which CTInvarianceLib lies.
         log: gets lines for the log.
-        patience: factor of the times that the worker has to stop.
+        device: returns what the worker is to compute on.
     """
 
-    def __init__(self, library: Path, log: Callable[[str], object], patience: int = 1) -> None:
+    def __init__(
+        self, library: Path, log: Callable[[str], object], device: Callable[[], str] = lambda: "auto"
+    ) -> None:
         self.log = log
         self.scratch = Scratch(slicer.app.temporaryPath)
         self.process = WorkerProcess(
@@ -40,7 +42,7 @@ class Jobs:
             onEvent=self._onEvent,
             onLog=log,
             onDeath=self._onDeath,
-            patience=patience,
+            device=device,
         )
         self._running: dict[str, _Running] = {}
 
@@ -61,6 +63,8 @@ class Jobs:
             finish: generator function from the worker's result to the job's; makes nodes.
             early: generator function that shows what is ready before the worker has finished.
         """
+        if not self._running and self.process.outdated:
+            self.process.stop()
         running = _Running(self, Job(title), command, finish, early)
         self._running[running.job.id] = running
         running.start(prepare())

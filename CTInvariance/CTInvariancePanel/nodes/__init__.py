@@ -1,5 +1,7 @@
 """Volumes, samples and maps as nodes of a MRML scene."""
 
+from .curves import CHARTS, Chart, plot
+from .example import readExample, showExample
 from .finding import nodesOf
 from .patch import Patch
 from .replacing import acceptSamples, replaceSamples
@@ -9,6 +11,8 @@ from .space import ijkToRAS, ijkToWorld, sameGrid, worldToIJK
 from .volumes import factsOf
 
 __all__ = [
+    "CHARTS",
+    "Chart",
     "Patch",
     "SampleNodes",
     "acceptSamples",
@@ -17,7 +21,10 @@ __all__ = [
     "ijkToRAS",
     "ijkToWorld",
     "nodesOf",
+    "plot",
+    "readExample",
     "replaceSamples",
     "sameGrid",
+    "showExample",
     "worldToIJK",
 ]

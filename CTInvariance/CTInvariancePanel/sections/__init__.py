@@ -5,6 +5,7 @@ from .explore import ExploreSection
 from .log import LogSection
 from .results import ResultsSection
 from .setup import SetupSection
+from .train import TrainSection
 
 __all__ = [
     "DataSection",
@@ -12,4 +13,5 @@ __all__ = [
     "LogSection",
     "ResultsSection",
     "SetupSection",
+    "TrainSection",
 ]

@@ -10,6 +10,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from CTInvarianceLib.base import DataError
+from CTInvarianceLib.sources import SeriesPair
 
 from ..dicom import PatientRow, SeriesRow, database, partners
 from ..jobs import Stepper
@@ -32,6 +33,8 @@ class DataSection(Section):
         self._opening: Opening | None = None
         self._working = False
         self._ticks: set[str] = set()
+        self._seed = 0
+        self.whenTicked: Callable[[], object] = lambda: None
         self._sceneItem: Any = None
         super().__init__(panel, "Data", _("Data"), _("CT of the DICOM database and of the scene"))
 
@@ -110,6 +113,46 @@ class DataSection(Section):
         self._working = working
         self._enable()
 
+    def tickedPairs(self, db: Any = None) -> list[SeriesPair]:
+        """Pairs and single full-dose series of which a series is ticked; with their files if `db` is given."""
+        ticked = {key.partition(" ")[2] for key in self._ticks if key.startswith(f"{SERIES} ")}
+        patients = [patient for patient in self.patients if any(row.uid in ticked for row in patient.series)]
+        return [
+            pair
+            for pair in database.pairsOf(patients, db)
+            if pair.full_dose.series_uid in ticked
+            or (pair.low_dose is not None and pair.low_dose.series_uid in ticked)
+        ]
+
+    def slicesOf(self, pair: SeriesPair) -> int:
+        """Slices of the series of a pair."""
+        series = [each for each in (pair.low_dose, pair.full_dose) if each is not None]
+        return sum(self._series[each.series_uid].images for each in series)
+
+    def tickAll(self) -> None:
+        """Tick all series that are shown and can be used; where they are ticked already, none."""
+        items = [item for item in leaves(self.ui.tree) if keyOf(item).startswith(f"{SERIES} ")]
+        all_ = all(item.checkState(NAME) == qt.Qt.Checked for item in items)
+        self.ui.tree.blockSignals(True)
+        for item in items:
+            item.setCheckState(NAME, qt.Qt.Unchecked if all_ else qt.Qt.Checked)
+        self.ui.tree.blockSignals(False)
+        keys = {keyOf(item) for item in items}
+        self._ticks = self._ticks - keys if all_ else self._ticks | keys
+        self._enable()
+        self.whenTicked()
+
+    def showSplit(self, seed: int) -> None:
+        """Show who would be trained on, with a seed: of what is ticked, or of all where nothing is."""
+        self._seed = seed
+        self._split = self._splitOf(self.tickedPairs() or database.pairsOf(self.patients))
+        self.ui.tree.blockSignals(True)
+        for k in range(self.ui.tree.topLevelItemCount):
+            item = self.ui.tree.topLevelItem(k)
+            if item is not self._sceneItem:
+                item.setText(SPLIT, self._split.get(item.data(SPLIT, qt.Qt.UserRole) or "", ""))
+        self.ui.tree.blockSignals(False)
+
     def _open(self, items: list[Any], use: Callable[[list[Any]], object]) -> None:
         """Load what is not loaded yet, then use the volumes; whoever clicks meanwhile is not heard."""
         entries = [(keyOf(item), item.text(NAME)) for item in items if keyOf(item)]
@@ -165,23 +208,25 @@ class DataSection(Section):
         self._stepper, self.patients = None, patients
         self._series = {row.uid: row for patient in patients for row in patient.series}
         self._note = database.whyEmpty(getattr(slicer, "dicomDatabase", None))
-        self._split = {}
-        pairs = [pair for pair in database.pairsOf(patients)]
-        if pairs:
-            try:
-                split = database.split(pairs, seed=0)
-            except DataError:  # too few patients to train on: there is no split then
-                pass
-            else:
-                self._split = dict.fromkeys(split.training, _("training"))
-                self._split |= dict.fromkeys(split.validation, _("validation"))
-                self._split |= dict.fromkeys(split.test, _("test"))
+        pairs = database.pairsOf(patients)
         if not self._note:
             paired = sum(pair.low_dose is not None for pair in pairs)
             self._note = _("Patients: {}, usable series: {}, pairs of low and full dose: {}.").format(
                 len(patients), len(pairs) + paired, paired
             )
+        self._split = self._splitOf(self.tickedPairs() or pairs)
         self._show()
+        self.whenTicked()
+
+    def _splitOf(self, pairs: list[SeriesPair]) -> dict[str, str]:
+        """What patients are for, by the ids that pairs have."""
+        try:
+            split = database.split(pairs, seed=self._seed)
+        except DataError:  # too few patients to train on: there is no split then
+            return {}
+        found = dict.fromkeys(split.training, _("training"))
+        found |= dict.fromkeys(split.validation, _("validation"))
+        return found | dict.fromkeys(split.test, _("test"))
 
     def _onUnreadable(self, error: Exception) -> None:
         self._stepper = None
@@ -208,6 +253,7 @@ class DataSection(Section):
     def _addPatient(self, patient: PatientRow) -> None:
         name = patient.name if patient.name == patient.id else f"{patient.name} ({patient.id})"
         top = newItem([name, "", "", self._split.get(patient.id, "")], patient.id)
+        top.setData(SPLIT, qt.Qt.UserRole, patient.id)
         self.ui.tree.addTopLevelItem(top)
         for study in patient.studies:
             branch = newItem([f"{study.title} {study.date}".strip(), "", "", ""], study.uid)
@@ -249,6 +295,7 @@ class DataSection(Section):
         else:
             self._ticks.discard(keyOf(item))
         self._enable()
+        self.whenTicked()
 
     def _untick(self, keys: list[str]) -> None:
         self._ticks -= set(keys)

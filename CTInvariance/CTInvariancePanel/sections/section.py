@@ -24,6 +24,7 @@ class Panel(Protocol):
         parameters: what the panel is set to.
         resources: the extension's Resources folder.
         data: section that lists series and volumes.
+        train: section that trains on what is ticked there.
         setup: section that knows whether everything is installed.
         explore: section that follows jobs.
         results: section that lists the samples.
@@ -34,6 +35,7 @@ class Panel(Protocol):
     resources: Path
     setup: Any
     data: Any
+    train: Any
     explore: Any
     results: Any
 

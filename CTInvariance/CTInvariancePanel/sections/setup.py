@@ -7,9 +7,16 @@ from typing import Any
 import slicer
 from slicer.i18n import tr as _
 
-from ..setup import install
+from ..setup import device, install
 from ..words import plain
 from .section import Section
+
+_KINDS = {
+    device.AUTO: _("automatic: a GPU where there is one"),
+    "cuda": _("GPU (CUDA)"),
+    "mps": _("GPU (Apple)"),
+    "cpu": _("processor"),
+}
 
 
 class SetupSection(Section):
@@ -22,6 +29,8 @@ class SetupSection(Section):
         """Connect the widgets; look at what is installed, without importing any of it."""
         self.onClick(self.ui.installButton, self.install)
         self.onClick(self.ui.checkButton, self.check)
+        self._listDevices([])
+        self.ui.deviceBox.currentIndexChanged.connect(lambda index: self._choose())
         self.refresh()
         self.button.collapsed = self.complete
 
@@ -52,7 +61,8 @@ class SetupSection(Section):
             f"{head}<ul style='margin:0; margin-left:-28px; list-style:none'>{''.join(rows)}</ul>"
         )
         self.ui.installButton.setVisible(not self.complete)
-        self.ui.deviceLabel.setVisible(self.complete)
+        for each in (self.ui.deviceLabel, self.ui.computeLabel, self.ui.deviceBox):
+            each.setVisible(self.complete)
 
     def check(self) -> None:
         """Look again, and ask the worker what it computes on."""
@@ -77,17 +87,34 @@ class SetupSection(Section):
         self.refresh()
         self.button.collapsed = self.complete
         self.panel.explore.refreshModels()
+        self.panel.train.refresh()
+
+    def _listDevices(self, found: list[str]) -> None:
+        """Offer the devices that there are, and the one that is chosen."""
+        box, chosen = self.ui.deviceBox, device.device()
+        box.blockSignals(True)
+        box.clear()
+        for name in dict.fromkeys([device.AUTO, *found, chosen]):
+            box.addItem(_KINDS.get(name, name), name)
+        box.setCurrentIndex(box.findData(chosen))
+        box.blockSignals(False)
+
+    def _choose(self) -> None:
+        """People want another device."""
+        self.logic.setDevice(self.ui.deviceBox.itemData(self.ui.deviceBox.currentIndex))
+        self.check()
+        self.panel.train.refresh()
 
     def _onDevice(self, job: Any) -> None:
         if job.error is not None:
             self.ui.deviceLabel.setText(str(job.error))
         elif job.result is not None:
             self.ui.deviceLabel.setText(_deviceText(job.result))
+            self._listDevices(job.result["devices"])
 
 
-def _deviceText(device: dict[str, Any]) -> str:
-    kind = {"cuda": _("GPU (CUDA)"), "mps": _("GPU (Apple)"), "cpu": _("processor only, no GPU")}
-    memory = _(", {:.1f} GB of memory").format(device["memory_gb"]) if device.get("memory_gb") else ""
+def _deviceText(found: dict[str, Any]) -> str:
+    memory = _(", {:.1f} GB of memory").format(found["memory_gb"]) if found.get("memory_gb") else ""
     return _("Computes on: {}, {}{}; torch {}.").format(
-        kind.get(device["device"], device["device"]), device["name"], memory, device["torch"]
+        _KINDS.get(found["device"], found["device"]), found["name"], memory, found["torch"]
     )

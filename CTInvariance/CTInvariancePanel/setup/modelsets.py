@@ -9,7 +9,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from CTInvarianceLib.base import ModelsError
-from CTInvarianceLib.config import MANIFEST, layers_with_flows
+from CTInvarianceLib.config import MANIFEST, is_unfinished, layers_with_flows
 
 _FOLDERS = "CTInvariance/ModelFolders"
 STARTER = "starter"
@@ -74,10 +74,11 @@ def resolve(models: str | Path | None, shipped: Path) -> Path:
 
 
 def _setsIn(folder: Path) -> list[Path]:
-    """The folder itself where it is a model set, else those directly in it."""
+    """The folder itself where it is a model set, else those directly in it; none whose training is not finished."""
     if (folder / MANIFEST).is_file():
-        return [folder]
-    return sorted(path.parent for path in folder.glob(f"*/{MANIFEST}"))
+        return [] if is_unfinished(folder) else [folder]
+    found = sorted(path.parent for path in folder.glob(f"*/{MANIFEST}"))
+    return [path for path in found if not is_unfinished(path)]
 
 
 def _remembered() -> list[Path]:

@@ -23,6 +23,7 @@ VIEWS = {
 }
 """By the role of the volume that a view shows."""
 
+_OURS = "CTInvariance"  # so begin the tags of all our views
 _ABOVE, _BELOW = ("input", "denoised", "fullDose"), ("sample", "mean", "std")
 _FIRST_ID = 26680  # Slicer's own layouts end below 100; one of ours for every set of volumes above
 _BEFORE = "CTInvariance.before"
@@ -101,10 +102,9 @@ def showVolume(node: Any) -> None:
 
 
 def _otherLogics() -> list[Any]:
-    ours = {view.tag for view in VIEWS.values()}
     logics = slicer.app.layoutManager().mrmlSliceLogics()
     found = [logics.GetItemAsObject(index) for index in range(logics.GetNumberOfItems())]
-    return [logic for logic in found if logic.GetSliceNode().GetLayoutName() not in ours]
+    return [logic for logic in found if not logic.GetSliceNode().GetLayoutName().startswith(_OURS)]
 
 
 def isComparing(layoutNode: Any = None) -> bool:

@@ -1,5 +1,6 @@
-"""What the numbers of a draw mean, in sentences that need no statistics; and how text is shown as it is."""
+"""What the numbers of a draw mean, in sentences that need no statistics; amounts; and how text is shown as it is."""
 
+from .amounts import duration, size
 from .markup import plain, plainTip
 from .numbers import PROPOSED, figures, figuresOf, numberOf
 from .verdict import BAD, DOUBTFUL, GOOD, OPEN, Verdict, verdictOf
@@ -11,10 +12,12 @@ __all__ = [
     "OPEN",
     "PROPOSED",
     "Verdict",
+    "duration",
     "figures",
     "figuresOf",
     "numberOf",
     "plain",
     "plainTip",
+    "size",
     "verdictOf",
 ]
