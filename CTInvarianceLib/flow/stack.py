@@ -81,7 +81,7 @@ class _Equal(nn.Module):
         super().__init__()
         parameters, buffers = stack_module_state(list(flows))  # type: ignore[arg-type]
         for name, tensor in parameters.items():
-            self.register_parameter(_as_own(name), nn.Parameter(tensor.detach()))
+            self.register_parameter(_as_own(name), nn.Parameter(tensor.detach().contiguous()))
         for name, tensor in buffers.items():
             self.register_buffer(_as_own(name), tensor)
         # In a tuple, so that it is no part of this module: it has the structure, not the weights.

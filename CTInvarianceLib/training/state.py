@@ -25,7 +25,7 @@ def state_of(trained: Trained) -> dict[str, Tensor]:
 
 
 def fill_state(trained: Trained, tensors: Mapping[str, Tensor], *, where: object) -> None:
-    """Bring back what `state_of` gave; moments may then be the given tensors themselves.
+    """Bring back what `state_of` gave.
 
     Raises:
         WeightsError: it is of another configuration.
@@ -41,15 +41,20 @@ def below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def _fill_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor], where: object) -> None:
+    """Moments lie in memory as their weights do: optimisers in one kernel take both as they lie there, one by one."""
     content = optimizer.state_dict()
+    parameters = [each for group in optimizer.param_groups for each in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     try:
         for name, tensor in tensors.items():
             index, key = name.split(".", 1)
+            own = parameters[int(index)]
+            if tensor.shape == own.shape:
+                tensor = torch.empty_like(own, requires_grad=False).copy_(tensor)
             state.setdefault(int(index), {})[key] = tensor
         content["state"] = state
         optimizer.load_state_dict(content)
-    except (ValueError, KeyError) as error:
+    except (ValueError, KeyError, IndexError) as error:
         raise WeightsError(
             f"the checkpoint does not fit this configuration ({error})", where=where
         ) from error

@@ -277,3 +277,28 @@ def test_killed_in_every_stage_a_training_ends_at_the_same_bits(tiny_source, tmp
     subprocess.run([*command, str(tmp_path / "parts"), ""], check=True, capture_output=True, timeout=600)
     subprocess.run([*command, str(tmp_path / "whole"), ""], check=True, capture_output=True, timeout=600)
     require_same(tmp_path / "whole", tmp_path / "parts")
+
+
+def test_moments_from_a_file_belong_to_the_weights_they_are_of(tmp_path):
+    """Convolutions keep their weights channels last; an optimiser in one kernel goes through both as they lie there."""
+
+    def made():
+        torch.manual_seed(0)
+        module = torch.nn.Conv2d(3, 4, 3).to(memory_format=torch.channels_last)
+        return module, torch.optim.AdamW(module.parameters(), 0.01, fused=True)
+
+    def steps(module, optimizer, numbers):
+        for number in numbers:
+            optimizer.zero_grad()
+            x = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(number))
+            module(x).square().mean().backward()
+            optimizer.step()
+
+    whole, resumed = made(), made()
+    steps(*whole, range(6))
+    steps(*resumed, range(3))
+    Checkpoint(tmp_path / "stage.safetensors", {"module": resumed}).save(3, now=True)
+    again = made()
+    assert Checkpoint(tmp_path / "stage.safetensors", {"module": again}).restore() == 3
+    steps(*again, range(3, 6))
+    assert torch.equal(again[0].weight, whole[0].weight)
