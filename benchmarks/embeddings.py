@@ -29,20 +29,18 @@ from CTInvarianceLib.base import Reporter
 from CTInvarianceLib.config import DOMAINS, Config, config_from_dict, preset
 from CTInvarianceLib.data import Patches, load_patients, store_at
 from CTInvarianceLib.embedding import Embedding, Posterior, kl_divergence
-from CTInvarianceLib.models import Models
+from CTInvarianceLib.models import Models, build_flow
 from CTInvarianceLib.report import at_half_nyquist, edge_transfer, spectrum_kept, tissue_rmse
 from CTInvarianceLib.sampling import TrainedLayer, draw
 from CTInvarianceLib.sources import find_pairs
 from CTInvarianceLib.tensors import PrincipalComponents, denormalize, normalize
 from CTInvarianceLib.training import (
+    LatentSource,
     Run,
-    flow_stage,
-    make_conditions,
     make_fabric,
-    make_pool,
     plan_work,
     train_embedding,
-    train_flow,
+    train_flows,
 )
 from CTInvarianceLib.trust import consistency
 from CTInvarianceLib.volumes import Region
@@ -208,13 +206,14 @@ class Bench:
 
     def flows(self, run: Run, embeddings: dict[str, Embedding]) -> dict[str, Any]:
         """R, rate given z, and seconds for 250 samples, in the low-dose domain."""
-        pool = make_pool(run, embeddings, {"yang": self.denoiser})
-        conditions = make_conditions(run, pool, "yang", self.denoiser, LAYERS, "conditions yang")
         low, _ = self.validation.draw(PATCHES + 24, PATCH, seed=0)
         found: dict[str, Any] = {}
         for layer in LAYERS:
-            stage = flow_stage("yang", layer, "low")
-            flow = train_flow(run, self.denoiser, layer, conditions[layer], pool.posteriors["low"], stage)
+            both = [build_flow(run.config, self.denoiser, layer, domain) for domain in DOMAINS]
+            source = LatentSource(run, "yang", {"yang": self.denoiser}, embeddings, [layer], both)
+            named = {f"layer {layer} {each}": flow.flow for each, flow in zip(DOMAINS, both, strict=True)}
+            train_flows(run, source, named, conditions="conditions yang", stage="flows yang")
+            flow = both[0].requires_grad_(False)
             trained = TrainedLayer(self.denoiser, layer, "low", embeddings["low"], flow, low[PATCHES:])
             found[f"R, layer {layer}"] = float(np.mean([self.r(trained, x[None]) for x in low[:PATCHES]]))
             found[f"rate given z of layer {layer}, bits per pixel"] = self.rate(trained, low[:PATCHES])

@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from stacked_flows import step_times
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
@@ -313,7 +314,17 @@ def measure(device: torch.device, seconds: float, samples: int, *, small: bool) 
     most = max(found["limits"].values())
     for row in itertools.islice(found.values(), 1, None):
         row["share"] = row["flops"] / row["step_s"] / most
-    return found | sampling(device, samples, small=small)
+    return found | together(device, small=small) | sampling(device, samples, small=small)
+
+
+def together(device: torch.device, *, small: bool) -> dict[str, Row]:
+    """A step of the flows of eleven layers, stacked, and of each after the other."""
+    rows: dict[str, Row] = {}
+    for name, ratio in step_times(2 if small else 11, 1 if small else 5, device).items():
+        memory_bytes = memory(device)
+        rows[f"{name}, stacked"] = {"step_s": ratio.ours, "memory_bytes": memory_bytes}
+        rows[f"{name}, in turn"] = {"step_s": ratio.theirs, "memory_bytes": memory_bytes}
+    return rows
 
 
 def main() -> None:
@@ -332,7 +343,7 @@ def main() -> None:
     )
     rates = ", ".join(f"{name} {rate / 1e12:.3g}" for name, rate in found["limits"].items())
     print(f"{card}, torch {torch.__version__}; limits in TFLOP/s: {rates}")
-    print(f"{'':26}{'ms':>10}{'GFLOP':>10}{'of limit':>10}{'waiting':>10}{'memory, MB':>12}")
+    print(f"{'':36}{'ms':>10}{'GFLOP':>10}{'of limit':>10}{'waiting':>10}{'memory, MB':>12}")
     for name, row in found.items():
         if name != "limits":
             flops, share, waiting = (row.get(each) for each in ("flops", "share", "waiting"))
@@ -341,7 +352,7 @@ def main() -> None:
                 *("" if each is None else f"{each:.1%}" for each in (share, waiting)),
             ]
             columns = "".join(f"{text:>10}" for text in texts)
-            print(f"{name:26}{1e3 * row['step_s']:10.2f}{columns}{row['memory_bytes'] / 1e6:12.0f}")
+            print(f"{name:36}{1e3 * row['step_s']:10.2f}{columns}{row['memory_bytes'] / 1e6:12.0f}")
     if arguments.out:
         arguments.out.write_text(json.dumps(found, indent=2))
 

@@ -18,7 +18,7 @@ class FlowStack(nn.Module):
     """Several flows as one module, for an optimiser that treats every flow as if it were alone.
 
     Products of the flows become batched products, convolutions grouped ones: a step of many small flows costs less
-    than their steps one after another (docs/decisions/0015-stacked-flows.md).
+    than their steps one after another (docs/decisions/0016-stacked-flows.md).
 
     Args:
         flows: of one kind; those whose weights have the same shapes are stacked.

@@ -4,8 +4,8 @@ from .cost import Cost, cost_of
 from .critic import Critic, PatchCritic
 from .embedding import train_embedding
 from .experiment import train
-from .flow import train_flows
-from .image_flow import ImagePool, PatchPool, fit_image_flow, fit_linear_part, see_layer
+from .flow import initialise, max_norm, train_flows
+from .image_flow import ImageSource, PatchPool, draw_pool, fit_image_flow, see_layer
 from .latent_flow import LatentSource
 from .losses import critic_loss
 from .plan import flow_stages, plan_work
@@ -16,7 +16,7 @@ __all__ = [
     "LOOK_EVERY",
     "Cost",
     "Critic",
-    "ImagePool",
+    "ImageSource",
     "LatentSource",
     "PatchCritic",
     "PatchPool",
@@ -24,10 +24,12 @@ __all__ = [
     "Watch",
     "cost_of",
     "critic_loss",
+    "draw_pool",
     "fit_image_flow",
-    "fit_linear_part",
     "flow_stages",
+    "initialise",
     "make_fabric",
+    "max_norm",
     "plan_work",
     "see_layer",
     "train",

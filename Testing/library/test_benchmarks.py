@@ -54,6 +54,11 @@ def test_the_flows_step_and_inverse_are_no_slower_than_freias(tmp_path):
     assert set(asserted) < set(measured)
 
 
+def test_stacked_flows_take_no_longer_than_one_after_another(tmp_path):
+    measured = keep(lambda title: 1.1, "stacked_flows", tmp_path, "--flows", "4", "--repeats", "2")
+    assert len(measured) == 2
+
+
 def test_a_series_is_read_faster_than_by_anybody_else(tmp_path):
     measured = keep(lambda title: 0.9, "reading", tmp_path, "--slices", "20", "--repeats", "3")
     assert len(measured) >= 6
