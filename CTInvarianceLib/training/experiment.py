@@ -10,7 +10,17 @@ from typing import Any
 
 from torch import nn
 
-from ..base import Cancelled, ConfigError, Event, ModelsError, OnEvent, Reporter, json_text, part
+from ..base import (
+    Cancelled,
+    ConfigError,
+    Event,
+    ModelsError,
+    OnEvent,
+    Reporter,
+    json_text,
+    part,
+    require_folder,
+)
 from ..config import (
     DOMAINS,
     LOG,
@@ -76,6 +86,7 @@ def train(
     config, out = _as_config(config), Path(out)
     _check(config, allow_download=allow_download)
     with together() as own, FolderLock(out, leads=own.leads) as lock:
+        require_folder(out)
         _check_folder(config, out, resume=resume)
         heard = on_event if own.leads else _nothing
         return _train(config, data, out, store_at(store), lock, heard, should_stop)
