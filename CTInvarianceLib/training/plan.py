@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 from ..config import DOMAINS, Config, DenoiserConfig
 from ..models import build_denoiser
@@ -10,6 +11,9 @@ from ..models import build_denoiser
 # 10⁹ multiplications a second, measured on two CPU cores with the quick preset; other machines differ by a
 # common factor for the most part, see `machine`.
 _EMBEDDING_RATE, _DENOISER_RATE, _WGAN_RATE, _CONDITION_RATE, _FLOW_RATE = 60.0, 60.0, 34.0, 40.0, 10.0
+# Counted (benchmarks/scaling.py): passes of a critic in one turn of its own, with the gradient's gradient, and in one
+# of what it judges; multiplications of VGG19 for a pixel of two images, one of them differentiated.
+_TURN, _JUDGED, _VGG = 12, 3, 1_160_000
 _DATA_S = 10.0  # until it is known what there is to read
 _CONVERTED_S, _SIMULATED_S = 2e-8, 5e-7  # a byte of a series, and of one with its simulated low dose
 _MARGIN, _PASSES = 16, 24  # pixels around a patch that a layer reaches; of the network for one estimate
@@ -47,7 +51,14 @@ def _embedding(config: Config) -> float:
     if e.kind == "spatial":
         per_cell = 9 * e.width * (4 * e.blocks * e.width + 3 * e.factor**2 + 3 * e.channels)
         per_pixel = 3 * per_cell // e.factor**2
-    return 2 + e.steps * e.batch_size * e.patch_size**2 * per_pixel / _EMBEDDING_RATE * 1e-9
+    seconds = e.patch_size**2 * per_pixel / _EMBEDDING_RATE
+    if e.perceptual == "vgg19":
+        seconds += e.patch_size**2 * _VGG / _WGAN_RATE
+    if e.critic == "dense":
+        pairs = min(4, int(math.log2(e.patch_size / 8)))
+        critic = (1 - e.critic_from) * _critic(e.patch_size, e.critic_width, pairs)
+        seconds += critic * (_TURN / e.critic_every + _JUDGED) / _WGAN_RATE
+    return 2 + e.steps * e.batch_size * seconds * 1e-9
 
 
 def _conditions(config: Config, denoiser: DenoiserConfig) -> int:
@@ -77,11 +88,26 @@ def _flow_work(config: Config) -> int:
 def _denoiser(d: DenoiserConfig) -> float:
     if d.weights or d.loss == "none":
         return 0.1
-    work = d.steps * d.batch_size * d.patch_size**2 * 3 * _parameters(d)
+    work = d.patch_size**2 * 3 * _parameters(d)
     if d.loss == "l2":
-        return work / _DENOISER_RATE * 1e-9
-    critic = 9 * d.critic_steps * (d.critic_width / 64) ** 2
-    return work * (1 + critic) / _WGAN_RATE * 1e-9
+        return d.steps * d.batch_size * work / _DENOISER_RATE * 1e-9
+    work += (_TURN * d.critic_steps + _JUDGED) * _critic(d.patch_size, d.critic_width, 3)
+    if d.perceptual == "vgg19":
+        work += d.patch_size**2 * _VGG
+    return d.steps * d.batch_size * work / _WGAN_RATE * 1e-9
+
+
+def _critic(size: int, width: int, pairs: int) -> int:
+    """Multiplications of a dense critic's convolutions for one patch."""
+    work, c_in = 0, 1
+    for pair in range(pairs):
+        c_out = width * min(2**pair, 4)
+        size -= 2
+        work += 9 * size**2 * c_in * c_out
+        size = (size - 3) // 2 + 1
+        work += 9 * size**2 * c_out**2
+        c_in = c_out
+    return work
 
 
 def _parameters(denoiser: DenoiserConfig) -> int:
