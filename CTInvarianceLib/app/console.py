@@ -70,7 +70,7 @@ class Console:
 
     def __call__(self, event: Event) -> None:
         """Show one event; see `base.events`."""
-        if event["event"] == "log":
+        if event["event"] == "log" and event.get("notice"):
             self._terminal.print(printable(event["message"]), markup=False, highlight=False, soft_wrap=True)
         if event["event"] == "started" and "seconds_on_two_cores" in event:
             self._terminal.print(_cost(event), markup=False, highlight=False, soft_wrap=True)

@@ -1,7 +1,7 @@
 """Events of a long job: plain dictionaries, one JSON object a line where they leave the process.
 
 Kinds and fields, see docs/method.md: started, progress (stage, fraction, eta_s), metric (stage, step, name,
-value), log, result, error, cancelled; every one carries `job`.
+value), log (message; notice: to be shown at once), result, error, cancelled; every one carries `job`.
 """
 
 from __future__ import annotations

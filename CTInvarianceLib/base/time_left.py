@@ -11,7 +11,8 @@ import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-_OWN_SHARE = 0.05  # of a stage: by then its own speed weighs as much as what was expected of it
+_OWN_SHARE = 0.05  # of a stage: by then its own speed weighs as much as what was expected of it,
+_OWN_WORK = 5.0  # or, of one that takes hours, after so many units of work
 _PRIOR = 10.0  # units of work that an expected speed weighs as much as
 _CALM_S = 8.0  # in which what is shown follows what is measured
 _MOST = 1.4  # by which what is shown changes at once
@@ -97,7 +98,8 @@ class TimeLeft:
         expected = self._of_others(stage)
         if expected is None:
             return own.seconds / (own.work * work) if own.work > 0 else None
-        return (own.seconds + _OWN_SHARE * work * expected) / ((own.work + _OWN_SHARE) * work)
+        prior = min(_OWN_SHARE * work, _OWN_WORK)
+        return (own.seconds + prior * expected) / (own.work * work + prior)
 
     def _of_others(self, stage: str) -> float | None:
         """What the stages of the same kind, and then all, make one expect of a stage: seconds per unit."""

@@ -54,6 +54,7 @@ class Halving:
         self._parts = 2
         self._run.report.emit(
             "log",
+            notice=True,
             message=f"{self._stage}: the memory of the GPU is full. From here on every batch is worked off in two "
             "halves, whose gradients are added up: the same training, somewhat slower",
         )

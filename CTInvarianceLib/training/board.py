@@ -92,10 +92,8 @@ class Board:
 def open_board(run: Run) -> Board | None:
     """A board that hears the run from now on; None where TensorBoard is not installed, which is said once."""
     if find_spec("tensorboard") is None:
-        run.report.emit(
-            "log",
-            message="no event files are written: TensorBoard is not installed (pip install tensorboard)",
-        )
+        message = "no event files are written: TensorBoard is not installed (pip install tensorboard)"
+        run.report.emit("log", notice=True, message=message)
         return None
     board = Board(run)
     run.report.listen(board)

@@ -11,7 +11,17 @@ from typing import Any, cast
 
 from torch import nn
 
-from ..base import Cancelled, ConfigError, Event, ModelsError, OnEvent, Reporter, as_path, json_text
+from ..base import (
+    Cancelled,
+    ConfigError,
+    Event,
+    ModelsError,
+    OnEvent,
+    Reporter,
+    as_path,
+    json_text,
+    require_folder,
+)
 from ..config import (
     DOMAINS,
     LOG,
@@ -82,6 +92,7 @@ def train(
     config, out = _as_config(config).decided(), as_path(out)
     cost = plan_cost(config, _check(config, allow_download=allow_download))
     with together() as own, FolderLock(out, leads=own.leads) as lock:
+        require_folder(out)
         _check_folder(config, out, resume=resume)
         heard = on_event if own.leads else _nothing
         report = Reporter(heard, plan_work(config), job=out.name, apart=["data"], should_stop=should_stop)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 from ..config import DOMAINS, Config, DenoiserConfig, EncoderConfig
 from ..models import build_denoiser, flow_weights
@@ -10,10 +11,13 @@ from .ct_encoder import STAGE
 
 # 10⁹ multiplications a second, measured on two CPU cores with the quick preset; other machines differ by a
 # common factor for the most part, see `machine`.
-_EMBEDDING_RATE, _DENOISER_RATE, _CONDITION_RATE, _FLOW_RATE = 60.0, 60.0, 40.0, 10.0
+_EMBEDDING_RATE, _DENOISER_RATE, _WGAN_RATE, _CONDITION_RATE, _FLOW_RATE = 60.0, 60.0, 34.0, 40.0, 10.0
 # Seconds of a turn of the critic for a pixel, by its width and the square of it: measured at widths 8, 32 and 64.
 _CRITIC_THIN, _CRITIC_WIDE = 8.1e-8, 1.8e-9
 _SCORED = 0.2  # of a turn: the critic's part in the denoiser's own step
+# Counted (benchmarks/scaling.py): passes of an embedding's critic in one turn of its own, with the gradient's gradient,
+# and in one of what it judges.
+_TURN, _JUDGED = 12, 3
 _VGG19_WORK = 390e3  # multiplications for a pixel: 19.5e9 for 224×224
 _DATA_S = 10.0  # until it is known what there is to read
 _CONVERTED_S, _SIMULATED_S = 2e-8, 5e-7  # a byte of a series, and of one with its simulated low dose
@@ -120,7 +124,14 @@ def _embedding(config: Config) -> float:
     if e.kind == "spatial":
         per_cell = 9 * e.width * (4 * e.blocks * e.width + 3 * e.factor**2 + 3 * e.channels)
         per_pixel = 3 * per_cell // e.factor**2
-    return 2 + e.steps * e.batch_size * e.patch_size**2 * per_pixel / _EMBEDDING_RATE * 1e-9
+    seconds = e.patch_size**2 * per_pixel / _EMBEDDING_RATE
+    if e.perceptual == "vgg19":
+        seconds += e.patch_size**2 * 3 * _VGG19_WORK / _DENOISER_RATE
+    if e.critic == "dense":
+        pairs = min(4, int(math.log2(e.patch_size / 8)))
+        critic = (1 - e.critic_from) * _critic(e.patch_size, e.critic_width, pairs)
+        seconds += critic * (_TURN / e.critic_every + _JUDGED) / _WGAN_RATE
+    return 2 + e.steps * e.batch_size * seconds * 1e-9
 
 
 def _condition(config: Config, denoiser: DenoiserConfig, layers: int) -> int:
@@ -170,6 +181,19 @@ def _denoiser(d: DenoiserConfig, encoder: EncoderConfig) -> float:
     turns = d.critic_steps + _SCORED
     critic = _CRITIC_THIN * d.critic_width + _CRITIC_WIDE * d.critic_width**2
     return work / _DENOISER_RATE * 1e-9 + pixels * turns * critic
+
+
+def _critic(size: int, width: int, pairs: int) -> int:
+    """Multiplications of a dense critic's convolutions for one patch."""
+    work, c_in = 0, 1
+    for pair in range(pairs):
+        c_out = width * min(2**pair, 4)
+        size -= 2
+        work += 9 * size**2 * c_in * c_out
+        size = (size - 3) // 2 + 1
+        work += 9 * size**2 * c_out**2
+        c_in = c_out
+    return work
 
 
 def _parameters(denoiser: DenoiserConfig) -> int:

@@ -255,7 +255,7 @@ def test_pairs_phantom_simulate_and_models(run, tiny_models, tmp_path):
 @pytest.mark.parametrize("kind", tiny.KINDS)
 def test_evaluate_writes_a_report(kind, tiny_source, tmp_path, monkeypatch, request, capsys):
     models = request.getfixturevalue("tiny_models" if kind == "vector" else f"tiny_{kind}_models")
-    monkeypatch.setattr("CTInvarianceLib.report.evaluation._PATCHES", 6)
+    monkeypatch.setattr("CTInvarianceLib.report.unseen._PATCHES", 6)
     assert (
         main(["evaluate", "--models", str(models), "--data", str(tiny_source), "--out", str(tmp_path)]) == 0
     )

@@ -72,6 +72,19 @@ def test_a_stage_that_takes_four_times_as_long_is_noticed_without_a_jump():
     assert_calm(shown)
 
 
+@pytest.mark.parametrize("speed", [0.5, 2.0])
+def test_a_stage_of_days_that_takes_another_time_than_expected_is_noticed_within_a_minute(speed):
+    time_left = TimeLeft({"embedding low": 4e5, "embedding full": 4e5})
+    time_left.expect(1.0)
+    done = 0.0
+    for now in range(1, 120):
+        done = now / (4e5 * speed)
+        time_left.advance("embedding low", done, 1.0)
+        left = time_left.at(float(now))
+        if now > 60:
+            assert left == pytest.approx((2 - done) * 4e5 * speed, rel=0.3), now
+
+
 def test_what_is_slow_to_read_makes_the_rest_no_slower():
     time_left = TimeLeft({"data": 10, "training": 100}, apart=["data"])
     time_left.expect(1.0)
