@@ -106,6 +106,15 @@ def test_events_tell_stage_fraction_and_time_left(trained, kind):
     assert any(e["event"] == "metric" for e in logged)
 
 
+def test_what_it_costs_is_said_before_it_starts(trained):
+    _, out, events = trained
+    started = events[0]
+    saved = sum(path.stat().st_size for path in out.rglob("*.safetensors"))
+    assert 0.7 * saved < started["disk_bytes"] < 1.1 * saved, "what is not trained is not counted"
+    assert started["memory_bytes"] > 4 * 64 * tiny.PATCH**2, "the flows' patches"
+    assert 0 < started["seconds_on_two_cores"] < 120
+
+
 def test_a_run_cancelled_again_and_again_goes_on_to_the_same_weights(trained, kind, source, tmp_path):
     _, whole, _ = trained
     out = tmp_path / "run"

@@ -16,10 +16,11 @@ import torch
 
 import CTInvarianceLib as cti
 from CTInvarianceLib.base import Cancelled, ConfigError, Reporter
-from CTInvarianceLib.models import load_tensors
-from CTInvarianceLib.tensors import rate_factor
+from CTInvarianceLib.models import load_module, load_tensors
+from CTInvarianceLib.tensors import normalize, rate_factor
 from CTInvarianceLib.training import LOOK_EVERY, Watch
 from CTInvarianceLib.training.checkpoint import Checkpoint
+from CTInvarianceLib.training.ct_encoder import build_encoder
 
 STEPS = 200
 
@@ -210,7 +211,14 @@ def strong(**changes):
         for name, each in settings.items()
     }
     encoder = dataclasses.replace(
-        plain.encoder, width=4, channels=2, patch_size=32, steps=30, batch_size=4, validate_every=10
+        plain.encoder,
+        width=4,
+        channels=2,
+        patch_size=32,
+        steps=40,
+        batch_size=4,
+        validate_every=10,
+        learning_rate=1e-2,
     )
     return dataclasses.replace(plain, denoisers=denoisers, encoder=encoder)
 
@@ -224,6 +232,12 @@ def test_strong_trainings_interrupted_in_every_stage_end_at_the_same_bits(tiny_s
     models = cti.train(strong(), tiny_source, tmp_path / "whole", on_event=events.append)
     assert models.manifest["config"]["denoisers"]["yang"]["perceptual"] == "ct", "no VGG19 was given"
     assert {e["stage"] for e in events if e["event"] == "metric" and e["name"] == "validation"} == {*STAGES}
+    encoder = build_encoder(strong().encoder).requires_grad_(False)
+    load_module(encoder, tmp_path / "whole/perceptual.safetensors")
+    patches = normalize(load_tensors(tmp_path / "whole/unrelated.safetensors")[0]["full"].float())
+    assert 50 < float(encoder.features(patches).std()) < 200, "100 over training patches"
+    learned = [e["value"] for e in events if e.get("stage") == STAGES[0] and e.get("name") == "validation"]
+    assert learned[-1] < 0.7 * learned[0]
     for stage in STAGES:
         for _ in range(2):
             seen = []
