@@ -103,7 +103,7 @@ def fails(capfd, *arguments: object, where: Path | None = None) -> None:
     assert any(words in error for words in FULL), error
     assert str(where or arguments[arguments.index("--out") + 1]) in error
     assert re.search(r"(Free|Choose) [^.]*\.$|\(`ctinvariance store`\)\.$", error), error
-    assert all("%" in line or line.startswith("log") for line in progress), progress
+    assert all("%" in line or line.startswith("about ") for line in progress), progress  # what it will take
 
 
 @pytest.fixture(scope="module")
