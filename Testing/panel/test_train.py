@@ -257,7 +257,7 @@ def test_what_is_missing_is_said_before_it_starts(bench, opened, tmp_path):
         assert section.ui.startButton.isEnabled()
         for box in section._boxes.values():
             box.setChecked(False)
-        bench.wait(lambda: section.ui.costLabel.text == "Choose a denoiser.", what="the sentence")
+        bench.wait(lambda: section.ui.costLabel.text == "Choose a denoiser.", 60, "the sentence")
         assert not section.ui.startButton.isEnabled()
 
 
