@@ -251,6 +251,7 @@ class TrainSection(Section):
         self.watching.follow(training)
         training.job.whenChanged(lambda job: self._onJob(training))
         self._setFolder(training.folder)
+        self._show()
 
     def _onJob(self, training: Any) -> None:
         if training is not self.training:
