@@ -94,7 +94,12 @@ def begun(bench, section, stage="denoiser chen"):
     bench.click(section.ui.startButton)
     bench.wait(lambda: section.training is not None and not section.training.job.finished, what="the start")
     training = section.training
-    bench.wait(lambda: training.standing.stage == stage or training.job.finished, what=stage)
+    assert section.ui.pauseButton.isVisible(), "at once"
+
+    def there():
+        return (training.standing.state, training.standing.stage) == (State.RUNNING, stage)
+
+    bench.wait(lambda: there() or training.job.finished, what=stage)
     assert not training.job.finished, training.job.error
     return training
 
@@ -257,7 +262,7 @@ def test_what_is_missing_is_said_before_it_starts(bench, opened, tmp_path):
         assert section.ui.startButton.isEnabled()
         for box in section._boxes.values():
             box.setChecked(False)
-        bench.wait(lambda: section.ui.costLabel.text == "Choose a denoiser.", what="the sentence")
+        bench.wait(lambda: section.ui.costLabel.text == "Choose a denoiser.", 60, "the sentence")
         assert not section.ui.startButton.isEnabled()
 
 

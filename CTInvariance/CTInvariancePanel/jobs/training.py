@@ -90,7 +90,7 @@ class Training:
             return cls(folder, log)
         take_back_stop(folder)
         standing = replace(
-            read_standing(folder) or Standing(), state=State.STARTING, message="", hint="", notes=()
+            read_standing(folder) or Standing(), state=State.STARTING, pid=0, message="", hint="", notes=()
         )
         try:
             write_standing(folder, standing)

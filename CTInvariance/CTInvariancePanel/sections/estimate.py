@@ -37,6 +37,7 @@ class Estimate:
         self._ask, self._folder, self._changed = ask, folder, changed
         self.text = self.problem = ""
         self._job: Any = None
+        self._outdated = False
         self._timer = qt.QTimer()
         self._timer.setSingleShot(True)
         self._timer.setInterval(_QUIET_MS)
@@ -45,6 +46,7 @@ class Estimate:
     def renew(self) -> None:
         """Something has been changed."""
         self.text = self.problem = ""
+        self._outdated = True
         self._timer.start()
 
     def stop(self) -> None:
@@ -52,8 +54,10 @@ class Estimate:
         self._timer.stop()
 
     def _begin(self) -> None:
-        if self._job is not None:
-            self._job.cancel()
+        if self._job is not None:  # to cancel it would end the worker, while that still imports torch
+            self._outdated = True
+            return
+        self._outdated = False
         try:
             self._job = self._ask()
         except CTInvarianceError as error:
@@ -67,7 +71,9 @@ class Estimate:
         if job is not self._job or not job.finished:
             return
         self._job = None
-        if job.state == FAILED:
+        if self._outdated:
+            self._timer.start()
+        elif job.state == FAILED:
             self.problem = sentence(job.error)
         elif job.result is not None:
             self.text, self.problem = _text(job.result), self._noRoom(job.result["models"])

@@ -251,6 +251,7 @@ class TrainSection(Section):
         self.watching.follow(training)
         training.job.whenChanged(lambda job: self._onJob(training))
         self._setFolder(training.folder)
+        self._show()
 
     def _onJob(self, training: Any) -> None:
         if training is not self.training:
@@ -319,8 +320,8 @@ class TrainSection(Section):
                 split, caution = splitText(found), sentence(found.note) if found.note else ""
         problem = problem or self._estimate.problem
         self.ui.splitLabel.setText(split)
-        known = problem or self._estimate.text or _("Estimating what it takes …")
-        self.ui.costLabel.setText(self._note(ticked=bool(pairs)) or f"{caution} {known}".strip())
+        cost = f"{caution} {self._estimate.text or _('Estimating what it takes …')}".strip()
+        self.ui.costLabel.setText(self._note(ticked=bool(pairs)) or problem or cost)
         return bool(pairs) and not problem
 
     def _note(self, *, ticked: bool) -> str:
