@@ -9,16 +9,23 @@ import sys
 from collections.abc import Sequence
 
 
-def start(arguments: Sequence[str], *, count: int = 2, **environment: str) -> list[subprocess.Popen[str]]:
-    """`count` processes of Python with these arguments, with pipes for what they say."""
+def start(arguments: Sequence[str], *, count: int = 2, slurm: bool = False) -> list[subprocess.Popen[str]]:
+    """`count` processes of Python with these arguments, with pipes for what they say.
+
+    Args:
+        arguments: of each.
+        count: of them.
+        slurm: say who they are as `srun` does, instead of as torchrun does.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    common = {**os.environ, "WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    total, number = ("SLURM_STEP_NUM_TASKS", "SLURM_PROCID") if slurm else ("WORLD_SIZE", "RANK")
+    common = {**os.environ, total: str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     return [
         subprocess.Popen(
             [sys.executable, *arguments],
-            env={**common, "RANK": str(rank), **environment},
+            env={**common, number: str(rank), **({"SLURM_LOCALID": str(rank)} if slurm else {})},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
+import subprocess
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -231,3 +234,35 @@ def test_a_killed_process_ends_the_sampling_of_the_other_which_says_so(
     assert time.monotonic() - since < 150
     assert code == 2, told
     assert "error: process 1 of 2 (counted from 0) is gone" in told
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
+def test_the_batch_file_starts_what_it_says(tmp_path):
+    """SLURM's commands and the training are stood in for: none is at hand."""
+    batch = Path(__file__).parents[3] / "Resources" / "slurm" / "train.sbatch"
+    for name, body in {
+        "scontrol": 'test "$1 $2 $3" = "show hostnames gpu[3-4]" && printf "gpu3\\ngpu4\\n"',
+        "srun": 'test "$1" = --kill-on-bad-exit=1 && shift && SLURM_STEP_NUM_TASKS=8 SLURM_PROCID=5 exec "$@"',
+        "mypython": 'echo "$MASTER_ADDR $MASTER_PORT $OMP_NUM_THREADS $SLURM_PROCID: $*"',
+    }.items():
+        (tmp_path / name).write_text(f"#!/bin/bash\n{body}\n")
+        (tmp_path / name).chmod(0o755)
+    told = subprocess.run(
+        ["bash", batch, "slides", "/data/of many", "/runs/slides"],
+        env={
+            "PATH": f"{tmp_path}:{os.environ['PATH']}",
+            "CTINVARIANCE_PYTHON": "mypython",
+            "SLURM_CPUS_PER_TASK": "8",
+            "SLURM_JOB_NODELIST": "gpu[3-4]",
+            "SLURM_JOB_ID": "1204567",
+        },
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    place, words = told.stdout.strip().split(": ")
+    assert place == "gpu3 19567 8 5"
+    assert words == (
+        "-m CTInvarianceLib train --preset slides --data /data/of many --out /runs/slides "
+        "--store /runs/slides.store --resume"
+    )

@@ -45,8 +45,8 @@ def wait_for(path, started, seconds=120):
         time.sleep(0.05)
 
 
-def test_two_train_what_one_would(tiny_source, tiny_spatial_models, tmp_path):
-    started = ranks.start(command(tiny.config("spatial"), tiny_source, tmp_path / "run"))
+def test_two_train_what_one_would_as_slurm_starts_them(tiny_source, tiny_spatial_models, tmp_path):
+    started = ranks.start(command(tiny.config("spatial"), tiny_source, tmp_path / "run"), slurm=True)
     for code, _, told in ranks.finish(started):
         assert code == 0, told
     files = {p.relative_to(tmp_path / "run") for p in (tmp_path / "run").rglob("*.safetensors")}
