@@ -29,7 +29,7 @@ from stacked_flows import step_times
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from CTInvarianceLib import Models, train
+from CTInvarianceLib import Models, flow, train
 from CTInvarianceLib.base import Cancelled, Reporter
 from CTInvarianceLib.config import Config, config_from_dict, preset
 from CTInvarianceLib.data import Patches, PatientSlices
@@ -207,7 +207,9 @@ def time_loop(
     raise SystemExit("the loop ended before it was timed")
 
 
-def time_flow(flow: Any, latents: torch.Tensor, conditions: torch.Tensor, batch: int, seconds: float) -> Row:
+def time_flow(
+    network: Any, latents: torch.Tensor, conditions: torch.Tensor, batch: int, seconds: float
+) -> Row:
     """A flow trained alone, from latents that lie on its device."""
     pace = Pace(latents.device, seconds)
 
@@ -216,7 +218,7 @@ def time_flow(flow: Any, latents: torch.Tensor, conditions: torch.Tensor, batch:
             raise Cancelled
 
     try:
-        flow.fit(latents, conditions, steps=10**6, batch_size=batch, progress=progress)
+        network.fit(latents, conditions, steps=10**6, batch_size=batch, progress=progress)
     except Cancelled:
         return pace.row
     raise SystemExit("the loop ended before it was timed")
@@ -240,6 +242,53 @@ def flows(config: Config, vector: Config, device: torch.device, seconds: float) 
             wide.to(device), drawn(vector.embedding.latent_dim), drawn(v.condition_dim), v.batch_size, seconds
         ),
     }
+
+
+def together(config: Config, device: torch.device, seconds: float) -> dict[str, Row]:
+    """All flows of images of a denoiser, for both domains: as one module, and one after another."""
+    f, count = config.flow, 2 * len(config.denoisers["yang"].layers)
+    cells, channels = f.patch_size // config.embedding.factor, config.embedding.factor**2
+    generator = torch.Generator().manual_seed(0)
+
+    def drawn(channels: int) -> list[torch.Tensor]:
+        return [
+            torch.randn(f.batch_size, channels, cells, cells, generator=generator).to(device)
+            for _ in range(count)
+        ]
+
+    latents, conditions = drawn(channels), drawn(ImageFlow.maps(config.embedding.factor))
+    alone = []
+    for number, (latent, condition) in enumerate(zip(latents, conditions, strict=True)):
+        each = ConvolutionalFlow(
+            channels,
+            condition.shape[1],
+            f.levels,
+            f.blocks,
+            f.hidden,
+            condition_width=f.condition_width,
+            seed=number,
+        ).to(device)
+        with torch.no_grad():
+            each.initialise(latent, condition)
+        alone.append(each)
+    stacks = {"stacked": [(flow.FlowStack(alone), (latents, conditions))]}
+    stacks["one by one"] = [
+        (flow.FlowStack([each]), ([latent], [condition]))
+        for each, latent, condition in zip(alone, latents, conditions, strict=True)
+    ]
+    found = {}
+    for name, parts in stacks.items():
+        optimizers = [flow.make_optimizer(stack, f.weight_decay) for stack, _ in parts]
+        pace = Pace(device, seconds)
+        while not pace():
+            for (stack, batch), optimizer in zip(parts, optimizers, strict=True):
+                flow.descend(stack, optimizer, batch, max_norm=10.0 * cells**2)
+        found[f"{count} flows, {name}"] = pace.row
+    stacked, one_by_one = found.values()
+    stacked["flops"] = one_by_one[
+        "flops"
+    ]  # torch counts a grouped convolution's gradients as if it were not grouped
+    return found
 
 
 def sampling(device: torch.device, samples: int, *, small: bool) -> dict[str, Row]:
@@ -311,6 +360,8 @@ def measure(device: torch.device, seconds: float, samples: int, *, small: bool) 
         settings = dataclasses.replace(settings, accelerator=device.type)
         found[name] = time_loop(settings, loop, slices, device, seconds)
     found |= flows(config, vector, device, seconds)
+    if hasattr(flow, "FlowStack"):
+        found |= together(config, device, seconds)
     most = max(found["limits"].values())
     for row in itertools.islice(found.values(), 1, None):
         row["share"] = row["flops"] / row["step_s"] / most

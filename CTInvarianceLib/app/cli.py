@@ -131,7 +131,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_phantom(sub)
 
     train = sub.add_parser("train", help="train denoisers, embeddings and flows")
-    train.add_argument("--preset", choices=PRESETS, default=None, help="quick: minutes on a CPU")
+    train.add_argument(
+        "--preset", choices=PRESETS, default=None, help="quick: minutes on a CPU; standard: half a day"
+    )
     train.add_argument("--config", type=_path, help="TOML or JSON, on top of the preset")
     train.add_argument(
         "--data", type=_path, required=True, help="folder of DICOM or volume files, Slicer's DICOM database"

@@ -91,7 +91,7 @@ def test_every_loop_is_measured_and_its_operations_are_those_of_its_convolutions
     samples = [name for name in measured if name.startswith("4 samples")]
     assert len(samples) == 2
     loops = {name: row for name, row in measured.items() if name not in samples}
-    assert len(loops) == 7
+    assert len(loops) >= 7
     for row in loops.values():
         assert row["step_s"] > 0
         assert row["share"] > 0
