@@ -360,21 +360,21 @@ def measure(device: torch.device, seconds: float, samples: int, *, small: bool) 
         settings = dataclasses.replace(settings, accelerator=device.type)
         found[name] = time_loop(settings, loop, slices, device, seconds)
     found |= flows(config, vector, device, seconds)
-    if hasattr(flow, "FlowStack"):
-        found |= together(config, device, seconds)
+    found |= together(config, device, seconds)
     most = max(found["limits"].values())
     for row in itertools.islice(found.values(), 1, None):
         row["share"] = row["flops"] / row["step_s"] / most
-    return found | together(device, small=small) | sampling(device, samples, small=small)
+    return found | vectors_together(device, small=small) | sampling(device, samples, small=small)
 
 
-def together(device: torch.device, *, small: bool) -> dict[str, Row]:
-    """A step of the flows of eleven layers, stacked, and of each after the other."""
+def vectors_together(device: torch.device, *, small: bool) -> dict[str, Row]:
+    """A step of the vector flows of eleven layers, stacked, and of each after the other."""
     rows: dict[str, Row] = {}
-    for name, ratio in step_times(2 if small else 11, 1 if small else 5, device).items():
+    times = step_times(2 if small else 11, 1 if small else 5, device, kinds=("vector",))
+    for name, ratio in times.items():
         memory_bytes = memory(device)
         rows[f"{name}, stacked"] = {"step_s": ratio.ours, "memory_bytes": memory_bytes}
-        rows[f"{name}, in turn"] = {"step_s": ratio.theirs, "memory_bytes": memory_bytes}
+        rows[f"{name}, one by one"] = {"step_s": ratio.theirs, "memory_bytes": memory_bytes}
     return rows
 
 

@@ -57,7 +57,9 @@ CELLS, GRID_BATCH, VECTOR_BATCH = 12, 32, 128
 PATCHES, KEPT = 256, 64
 
 
-def step_times(count: int, repeats: int, device: torch.device) -> dict[str, Ratio]:
+def step_times(
+    count: int, repeats: int, device: torch.device, kinds: tuple[str, ...] = ("convolutional", "vector")
+) -> dict[str, Ratio]:
     """Of a step of `count` flows, stacked over one by one."""
     quick, slides = preset("quick").flow, preset("slides").flow
     maps, channels, latent = ImageFlow.maps(4), 16, preset("slides").embedding.latent_dim
@@ -78,17 +80,14 @@ def step_times(count: int, repeats: int, device: torch.device) -> dict[str, Rati
     def drawn(*shape: int) -> Tensor:
         return torch.randn(count, *shape, device=device)
 
-    cases: dict[str, tuple[list[Flow], FlowBatch]] = {
-        f"{count} convolutional flows": (
-            [grid() for _ in range(count)],
-            (list(drawn(GRID_BATCH, channels, CELLS, CELLS)), list(drawn(GRID_BATCH, maps, CELLS, CELLS))),
-        ),
-        f"{count} vector flows": (
-            [vector() for _ in range(count)],
-            (list(drawn(VECTOR_BATCH, latent)), list(drawn(VECTOR_BATCH, slides.condition_dim))),
-        ),
-    }
-    return {name: _ratio(flows, batch, repeats, device) for name, (flows, batch) in cases.items()}
+    def of(kind: str) -> tuple[list[Flow], FlowBatch]:
+        if kind == "vector":
+            condition = list(drawn(VECTOR_BATCH, slides.condition_dim))
+            return [vector() for _ in range(count)], (list(drawn(VECTOR_BATCH, latent)), condition)
+        condition = list(drawn(GRID_BATCH, maps, CELLS, CELLS))
+        return [grid() for _ in range(count)], (list(drawn(GRID_BATCH, channels, CELLS, CELLS)), condition)
+
+    return {f"{count} {kind} flows": _ratio(*of(kind), repeats, device) for kind in kinds}
 
 
 def _ratio(flows: list[Flow], batch: FlowBatch, repeats: int, device: torch.device) -> Ratio:
