@@ -37,7 +37,7 @@ def flow_stages(config: Config, name: str) -> dict[str, tuple[str, ...]]:
     layers, side = config.denoisers[name].layers, config.embedding.patch_size
     both = len(DOMAINS) * flow_weights(config, config.flow.components, side**2)
     groups = max(1, min(len(layers), -(-len(layers) * both // _TOGETHER)))
-    size = -(-len(layers) // groups)
+    size = max(1, -(-len(layers) // groups))
     parts = [layers[first : first + size] for first in range(0, len(layers), size)]
     return {
         f"flows {name}" + (f" {number}" if len(parts) > 1 else ""): own for number, own in enumerate(parts, 1)
