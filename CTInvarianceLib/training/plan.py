@@ -5,13 +5,15 @@ from __future__ import annotations
 import dataclasses
 import math
 
+import torch
+
 from ..config import DOMAINS, Config, DenoiserConfig, EncoderConfig
 from ..models import build_denoiser, flow_weights
 from .ct_encoder import STAGE
 
 # 10⁹ multiplications a second, measured on two CPU cores with the quick preset; other machines differ by a
 # common factor for the most part, see `machine`.
-_EMBEDDING_RATE, _DENOISER_RATE, _WGAN_RATE, _CONDITION_RATE, _FLOW_RATE = 60.0, 60.0, 34.0, 40.0, 10.0
+_EMBEDDING_RATE, _DENOISER_RATE, _WGAN_RATE, _CONDITION_RATE, _FLOW_RATE = 60.0, 60.0, 34.0, 94.0, 10.0
 # Seconds of a turn of the critic for a pixel, by its width and the square of it: measured at widths 8, 32 and 64.
 _CRITIC_THIN, _CRITIC_WIDE = 8.1e-8, 1.8e-9
 _SCORED = 0.2  # of a turn: the critic's part in the denoiser's own step
@@ -26,6 +28,7 @@ _TOGETHER = 1 << 27  # weights: half a gigabyte, two with gradients and moments
 _VALUE = 4  # bytes
 _COPIES, _MAPS = 4, 32  # of what is kept, and feature maps of a batch, at the least
 UNRELATED = 24  # patches of every domain, for the ceiling of R
+_THIN = 5  # measured: with one channel, a convolution takes so many times as long for a multiplication
 _MARGIN, _PASSES = 16, 24  # pixels around a patch that a layer reaches; of the network for one estimate
 
 
@@ -134,13 +137,23 @@ def _embedding(config: Config) -> float:
     return 2 + e.steps * e.batch_size * seconds * 1e-9
 
 
-def _condition(config: Config, denoiser: DenoiserConfig, layers: int) -> int:
+def _condition(config: Config, denoiser: DenoiserConfig, layers: int) -> float:
     """Multiplications of what the flows of some layers see of one patch."""
     flow = config.flow
+    convolutions = [m for m in build_denoiser(denoiser).modules() if isinstance(m, torch.nn.Conv2d)]
     if config.embedding.kind != "complete":
-        return config.embedding.patch_size**2 * _parameters(denoiser)
-    # An estimate for every layer; layers lie evenly in the network, so on average half of it is passed through.
-    return (flow.patch_size + _MARGIN) ** 2 * _parameters(denoiser) * _PASSES * (layers + 1) // 2
+        return config.embedding.patch_size**2 * sum(map(_weight, convolutions))
+    # An estimate for every layer; layers lie evenly in the network, so fewer estimates pass the later convolutions.
+    passed = sum(
+        layers * (1 - number / len(convolutions)) * _weight(each) for number, each in enumerate(convolutions)
+    )
+    return (flow.patch_size + _MARGIN) ** 2 * passed * _PASSES
+
+
+def _weight(convolution: torch.nn.Conv2d) -> int:
+    """Multiplications for a pixel; those of a single channel, which fill no vectors, count for several."""
+    thin = min(convolution.in_channels, convolution.out_channels) == 1
+    return convolution.weight.numel() * (_THIN if thin else 1)
 
 
 def _flow_work(config: Config) -> int:
