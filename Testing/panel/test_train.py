@@ -281,7 +281,7 @@ def test_too_little_memory_is_said_before_it_starts(bench, opened):
         values["flow"] |= {"patches": 1_000_000, "patch_size": 1024}
         section = ready(bench, widget, config_from_dict(values))
         bench.wait(lambda: "of memory, and" in section.ui.costLabel.text, what="the sentence")
-        assert "flow, patches would take" in section.ui.costLabel.text
+        assert "The setting flow, " in section.ui.costLabel.text
         assert not section.ui.startButton.isEnabled()
 
 
