@@ -119,3 +119,34 @@ def test_training_from_the_console_is_a_job_of_its_own(console, tiny_source, tmp
     finish(bench, job)
     assert job.state == "cancelled"
     assert (tmp_path / "run").is_dir()
+
+
+def test_training_blocks_until_the_model_set_is_there(console, tiny_source, tmp_path):
+    import tiny
+
+    _, logic = console
+    pairs = __import__("CTInvarianceLib").find_pairs(tiny_source)
+    chen = {"architecture": "chen", "layers": [], "patch_size": 17, "steps": 2, "batch_size": 2}
+    config = tiny.config("complete", denoisers={"chen": chen}).to_dict()
+    result = logic.train(config, pairs, tmp_path / "run")
+    assert result == {"out": str(tmp_path / "run")}
+    assert (tmp_path / "run" / "denoisers" / "chen.safetensors").is_file()
+    with pytest.raises(CTInvarianceError, match="there is a model set in this folder already"):
+        logic.train(config, pairs, tmp_path / "run")
+    with pytest.raises(CTInvarianceError, match="does not say what is to be trained"):
+        logic.resumeTraining(tmp_path / "run")
+
+
+def test_what_a_training_takes_is_known_before(console):
+    _, logic = console
+    little, much, simulated = (
+        logic.trainingCost("quick", slices, alone) for slices, alone in ((10, 0), (1000, 0), (1000, 1000))
+    )
+    assert (little["store"], much["store"]) == (10 * 512 * 512 * 2, 1000 * 512 * 512 * 2)
+    assert simulated["store"] == 2 * much["store"], "low and full dose are kept"
+    assert 5e6 < little["models"] < 50e6
+    large = logic.trainingCost("reference", 10)
+    assert large["seconds"] > 10 * little["seconds"]
+    assert large["models"] > little["models"]
+    with pytest.raises(CTInvarianceError, match="no preset"):
+        logic.trainingCost("schnell", 10)

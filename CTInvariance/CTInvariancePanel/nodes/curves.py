@@ -26,31 +26,33 @@ class Chart:
         title: for people.
         axis: what its values are.
         figures: names of the figures that are plotted, as the log has them, with what people call them.
-        colour: of the line.
     """
 
     role: str
     title: str
     axis: str
     figures: Mapping[str, str]
-    colour: tuple[float, float, float]
 
 
-LOSS = Chart(
-    "loss", _("Loss"), _("loss"), {"loss": _("loss"), "nll": _("negative log-likelihood")}, (0.2, 0.4, 0.7)
+CHARTS = (
+    Chart(
+        "loss",
+        _("Loss"),
+        _("loss"),
+        {"loss": _("training"), "nll": _("negative log-likelihood"), "validation": _("validation")},
+    ),
+    Chart("quality", _("Difference from full dose"), _("root mean square, HU"), {"rmse_hu": _("validation")}),
 )
-QUALITY = Chart(
-    "quality",
-    _("Difference from full dose"),
-    _("root mean square, HU"),
-    {"rmse_hu": _("validation")},
-    (0.8, 0.35, 0.1),
-)
-CHARTS = (LOSS, QUALITY)
+_COLOURS = {
+    "loss": (0.2, 0.4, 0.7),
+    "nll": (0.2, 0.4, 0.7),
+    "validation": (0.8, 0.35, 0.1),
+    "rmse_hu": (0.2, 0.55, 0.3),
+}
 
 
 def plot(scene: Any, chart: Chart, stage: str, curves: Mapping[str, Points]) -> Any:
-    """The chart node, with the first of its figures that the stage has; made where it is not in the scene yet.
+    """The chart node, with those of its figures that the stage has; made where it is not in the scene yet.
 
     Args:
         scene: of the nodes.
@@ -58,43 +60,50 @@ def plot(scene: Any, chart: Chart, stage: str, curves: Mapping[str, Points]) -> 
         stage: that the curves are of.
         curves: steps and values by name.
     """
-    name = next((figure for figure in chart.figures if curves.get(figure)), None)
-    steps, values = curves[name] if name is not None else ((), ())
-    table = _node(scene, chart, "vtkMRMLTableNode")
-    columns = np.array(steps, np.float64), np.array(values, np.float64)
+    node = _node(scene, "vtkMRMLPlotChartNode", chart.role, chart.title)
+    node.SetTitle(f"{chart.title}: {stage}")
+    node.SetXAxisTitle(_("step"))
+    node.SetYAxisTitle(chart.axis)
+    shown = [_series(scene, chart, name, stage, curves[name]) for name in chart.figures if name in curves]
+    ids = [series.GetID() for series in shown]
+    if ids != [node.GetNthPlotSeriesNodeID(k) for k in range(node.GetNumberOfPlotSeriesNodes())]:
+        node.RemoveAllPlotSeriesNodeIDs()
+        for each in ids:
+            node.AddAndObservePlotSeriesNodeID(each)
+    return node
+
+
+def _series(scene: Any, chart: Chart, figure: str, stage: str, points: Points) -> Any:
+    role, name = f"{chart.role} {figure}", chart.figures[figure]
+    table = _node(scene, "vtkMRMLTableNode", role, name)
+    columns = tuple(np.array(part, np.float64) for part in points)
     if _changed(table, columns[0], stage):
         slicer.util.updateTableFromArray(table, columns, [_("step"), chart.axis])
         table.SetAttribute(f"{_ROLE}.stage", stage)
-    series = _node(scene, chart, "vtkMRMLPlotSeriesNode")
-    series.SetName(chart.figures[name] if name is not None else chart.title)
-    node = _node(scene, chart, "vtkMRMLPlotChartNode")
-    node.SetTitle(f"{chart.title}: {stage}")
+    series = _node(scene, "vtkMRMLPlotSeriesNode", role, name)
     if not series.GetTableNodeID():
+        series.SetName(name)  # as the legend has it
         series.SetAndObserveTableNodeID(table.GetID())
         series.SetXColumnName(_("step"))
         series.SetYColumnName(chart.axis)
         series.SetPlotType(series.PlotTypeScatter)
         series.SetMarkerStyle(series.MarkerStyleNone)
-        series.SetColor(*chart.colour)
-        node.SetXAxisTitle(_("step"))
-        node.SetYAxisTitle(chart.axis)
-        node.AddAndObservePlotSeriesNodeID(series.GetID())
-    return node
+        series.SetColor(*_COLOURS[figure])
+    return series
 
 
 def _changed(table: Any, steps: np.ndarray, stage: str) -> bool:
     """A curve only grows: it is another one where its length, its end or its stage is another."""
     if table.GetAttribute(f"{_ROLE}.stage") != stage or table.GetNumberOfRows() != len(steps):
         return True
-    last = table.GetTable().GetValue(len(steps) - 1, 0).ToDouble() if len(steps) else None
-    return last is not None and last != steps[-1]
+    return bool(len(steps)) and table.GetTable().GetValue(len(steps) - 1, 0).ToDouble() != steps[-1]
 
 
-def _node(scene: Any, chart: Chart, kind: str) -> Any:
+def _node(scene: Any, kind: str, role: str, name: str) -> Any:
     for node in nodesOf(kind, scene):
-        if node.GetAttribute(_ROLE) == chart.role:
+        if node.GetAttribute(_ROLE) == role:
             return node
-    node = scene.AddNewNodeByClass(kind, f"{_('Training')}: {chart.title}")
-    node.SetAttribute(_ROLE, chart.role)
+    node = scene.AddNewNodeByClass(kind, f"{_('Training')}: {name}")
+    node.SetAttribute(_ROLE, role)
     node.SetSaveWithScene(False)
     return node

@@ -30,8 +30,9 @@ def configured(
         raise ConfigError(_("choose a denoiser"))
     values = preset(name).to_dict()
     values["denoisers"] = {key: each for key, each in values["denoisers"].items() if key in denoisers}
-    for part in (values["embedding"], values["flow"], *values["denoisers"].values()):
-        part["steps"] = max(1, round(steps * part["steps"]))
+    for part in (*values.values(), *values["denoisers"].values()):
+        if isinstance(part, dict) and "steps" in part:
+            part["steps"] = max(1, round(steps * part["steps"]))
     values["data"]["dose"] = round(dose, 6)
     return config_from_dict({**values, "seed": seed, "accelerator": device})
 

@@ -18,36 +18,41 @@ def nodes():
 
 
 def plotted(chart):
-    series = chart.GetNthPlotSeriesNode(0)
-    table = series.GetTableNode()
-    names = series.GetXColumnName(), series.GetYColumnName()
-    return [slicer.util.arrayFromTableColumn(table, name).tolist() for name in names]
+    """What the chart shows: name of every series, with its points."""
+    found = {}
+    for k in range(chart.GetNumberOfPlotSeriesNodes()):
+        series = chart.GetNthPlotSeriesNode(k)
+        names = series.GetXColumnName(), series.GetYColumnName()
+        columns = (slicer.util.arrayFromTableColumn(series.GetTableNode(), name).tolist() for name in names)
+        found[series.GetName()] = list(zip(*columns, strict=True))
+    return found
 
 
-def test_a_curve_grows_and_gives_way_to_that_of_another_stage(bench, nodes):
+def test_curves_grow_and_give_way_to_those_of_another_stage(bench, nodes):
     scene, (loss, quality) = slicer.mrmlScene, nodes.CHARTS
     chart = nodes.plot(scene, loss, "denoiser chen", {"loss": ([0], [2.0])})
-    assert plotted(chart) == [[0], [2.0]]
-    assert nodes.plot(scene, loss, "denoiser chen", {"loss": ([0, 20], [2.0, 1.0])}) is chart
-    assert plotted(chart) == [[0, 20], [2.0, 1.0]]
+    assert plotted(chart) == {"training": [(0, 2.0)]}
+    grown = {"loss": ([0, 20], [2.0, 1.0]), "validation": ([10], [3.0]), "rmse_hu": ([0], [40.0])}
+    assert nodes.plot(scene, loss, "denoiser chen", grown) is chart
+    assert plotted(chart) == {"training": [(0, 2.0), (20, 1.0)], "validation": [(10, 3.0)]}
     nodes.plot(scene, loss, "denoiser chen", {"loss": ([0, 40], [2.0, 0.5])})  # thinned: as long as before
-    assert plotted(chart) == [[0, 40], [2.0, 0.5]]
+    assert plotted(chart) == {"training": [(0, 2.0), (40, 0.5)]}
     nodes.plot(scene, loss, "flow", {"nll": ([5, 7], [-1.0, -2.0]), "other": ([0], [0.0])})
-    assert plotted(chart) == [[5, 7], [-1.0, -2.0]]
+    assert plotted(chart) == {"negative log-likelihood": [(5, -1.0), (7, -2.0)]}
     assert "flow" in chart.GetTitle()
-    assert "likelihood" in chart.GetNthPlotSeriesNode(0).GetName()
     nodes.plot(scene, loss, "data", {})
-    assert plotted(chart) == [[], []]
-    assert nodes.plot(scene, quality, "denoiser chen", {"rmse_hu": ([0], [30.0])}) is not chart
+    assert plotted(chart) == {}
+    other = nodes.plot(scene, quality, "denoiser chen", grown)
+    assert plotted(other) == {"validation": [(0, 40.0)]}
     assert len(slicer.util.getNodesByClass("vtkMRMLPlotChartNode")) == 2
-    assert len(slicer.util.getNodesByClass("vtkMRMLTableNode")) == 2
+    assert len(slicer.util.getNodesByClass("vtkMRMLTableNode")) == 4, "one for every figure, used again"
 
 
 def test_a_scene_that_was_closed_gets_new_ones(bench, nodes):
     nodes.plot(slicer.mrmlScene, nodes.CHARTS[0], "a", {"loss": ([0], [2.0])})
     slicer.mrmlScene.Clear(0)
     chart = nodes.plot(slicer.mrmlScene, nodes.CHARTS[0], "a", {"loss": ([0], [2.0])})
-    assert plotted(chart) == [[0], [2.0]]
+    assert plotted(chart) == {"training": [(0, 2.0)]}
 
 
 def test_an_example_is_shown_in_the_same_volumes_again(bench, nodes, tmp_path):
