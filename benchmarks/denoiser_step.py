@@ -108,7 +108,9 @@ def wgan_ours(low: Tensor, full: Tensor) -> Work:
         for each in (optimizer, critic_optimizer):
             set_learning_rate(each, RATE * watch.rate(number))
         denoised = model(low)
-        loss_c = critic_loss(critic, full, denoised.detach(), generator=generator)
+        loss_c = critic_loss(
+            critic, full, denoised.detach(), torch.rand(len(full), 1, 1, 1, generator=generator)
+        )
         critic_optimizer.zero_grad()
         loss_c.backward()
         critic_optimizer.step()
