@@ -133,8 +133,13 @@ class Worker:
         """Stop the running job and let the main thread return; after a while, longer for a training, end without it."""
         running = self._queue.running
         training = running is not None and running["command"] == "train"
+        told = self._telling.acquire(
+            timeout=_SILENT_S
+        )  # the main thread, free now, must not end us in between
         for request in self._queue.close():
             self._write({"event": "cancelled", "job": request["job"]})
+        if told:
+            self._telling.release()
         time.sleep(_TRAINING_GRACE_S if training else grace or _GRACE_S)
         self._leave()
 

@@ -112,7 +112,9 @@ def test_training_from_the_console_is_a_job_of_its_own(console, tiny_source, tmp
 
     bench, logic = console
     pairs = __import__("CTInvarianceLib").find_pairs(tiny_source)
-    job = logic.startTraining(tiny.config("spatial").to_dict(), pairs, tmp_path / "run")
+    long = tiny.config("spatial").to_dict()
+    long["embedding"]["steps"] = 100000  # it is still there when it is looked at
+    job = logic.startTraining(long, pairs, tmp_path / "run")
     assert logic.denoise(add_volume(), denoiser="chen") is not None  # works meanwhile
     bench.wait(lambda: job.stage.startswith("embedding"), what="the second stage of the training")
     job.cancel()

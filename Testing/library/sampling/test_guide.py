@@ -110,7 +110,7 @@ REFUSED = {
     ),
     "learns from the embedding": (
         ("yang", {"yang": YANG}),
-        'learns from the embedding that it is to guide: .* Train it with perceptual = "vgg19"',
+        'learns from the embedding that it is to guide: .* Train it with perceptual = "ct" or "vgg19"',
     ),
 }
 
