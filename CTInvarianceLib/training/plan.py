@@ -13,7 +13,7 @@ from .ct_encoder import STAGE
 
 # 10⁹ multiplications a second, measured on two CPU cores with the quick preset; other machines differ by a
 # common factor for the most part, see `machine`.
-_EMBEDDING_RATE, _DENOISER_RATE, _WGAN_RATE, _CONDITION_RATE, _FLOW_RATE = 60.0, 60.0, 34.0, 94.0, 10.0
+_EMBEDDING_RATE, _DENOISER_RATE, _WGAN_RATE, _CONDITION_RATE, _FLOW_RATE = 60.0, 60.0, 34.0, 94.0, 33.0
 # Seconds of a turn of the critic for a pixel, by its width and the square of it: measured at widths 8, 32 and 64.
 _CRITIC_THIN, _CRITIC_WIDE = 8.1e-8, 1.8e-9
 _SCORED = 0.2  # of a turn: the critic's part in the denoiser's own step
