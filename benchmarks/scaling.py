@@ -25,8 +25,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from CTInvarianceLib.config import Config, preset
+from CTInvarianceLib.flow import stack
 from CTInvarianceLib.phantoms import phantom_source, write_phantoms
-from CTInvarianceLib.training import denoiser as denoisers
 from CTInvarianceLib.training import embedding, experiment, train
 from CTInvarianceLib.training.perceptual import VGG19Features
 
@@ -55,6 +55,16 @@ def small(config: Config, steps: int) -> Config:
         flow=fields(config.flow, **flow),
         data=dataclasses.replace(config.data, validation=0.3),
     )
+
+
+class NoExample:
+    """In the place of the one that is shown twenty times in a stage, which in so few steps would be most of the work."""
+
+    def __init__(self, run: object) -> None:
+        """Nothing of the run is shown."""
+
+    def show(self, *_: object) -> None:
+        """Nothing."""
 
 
 class Operations(TorchDispatchMode):
@@ -164,9 +174,11 @@ def main() -> None:
 
     with (
         tempfile.TemporaryDirectory() as folder,
-        mock.patch.multiple(denoisers, load_vgg19=untrained),
         mock.patch.multiple(embedding, load_vgg19=untrained),
-        mock.patch.multiple(experiment, load_vgg19=untrained, open_board=lambda run: None),
+        mock.patch.multiple(experiment, load_vgg19=untrained, open_board=lambda run: None, Example=NoExample),
+        mock.patch.object(
+            stack, "_LARGE", 0
+        ),  # torch counts gradients of grouped convolutions as if not grouped
     ):
         write_phantoms(Path(folder), patients=3, slices=1, size=256, pixel_mm=1.5)
         for name in options.presets:

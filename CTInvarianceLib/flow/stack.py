@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 _LARGE = 1 << 20
-"""Weights from which a flow fills a CPU by itself: eleven of 22 million took 1.34 times as long stacked, since memory for
+"""Weights from which a flow fills a CPU by itself: eleven of 22 million took 1.34 times as long stacked, as memory for
 gradients of such a size comes anew from the system in every step."""
 
 
