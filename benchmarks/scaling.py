@@ -58,7 +58,7 @@ def small(config: Config, steps: int) -> Config:
 
 
 class NoExample:
-    """In the place of the one that is shown twenty times in a stage, which in so few steps would be most of the work."""
+    """In the place of what is shown twenty times in a stage: in so few steps that would be most of the work."""
 
     def __init__(self, run: object) -> None:
         """Nothing of the run is shown."""
