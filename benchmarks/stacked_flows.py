@@ -127,6 +127,11 @@ class SharedFlows(torch.nn.Module):
             [flow.log_prob(x, c) for flow, x, c in zip(self.flows, latents, conditions, strict=True)]
         )
 
+    def accumulate(self, latents: Any, conditions: Any) -> Tensor:
+        losses = -self.log_prob(latents, conditions).mean(1)
+        losses.sum().backward()
+        return losses.detach()
+
     def clip_gradients(self, largest: float) -> None:
         torch.nn.utils.clip_grad_norm_(self.parameters(), largest)
 

@@ -32,6 +32,22 @@ class _Parser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
+    code = _main(arguments)
+    _leave_the_others(code)
+    return code
+
+
+def _leave_the_others(code: int) -> None:
+    """End at once where this is one of several processes: tidying up, gloo may abort where others have gone already."""
+    distributed = sys.modules.get("torch.distributed")
+    if distributed is not None and distributed.is_available() and distributed.is_initialized():
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(code)
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     warnings.showwarning = _show_warning
     take_any_text()
     # Threads that spin long while they wait slow torch down tenfold as soon as another program wants a core.

@@ -50,10 +50,10 @@ def descend(
     Returns:
         The loss of every flow, (flows,), in nats per latent.
     """
-    losses = -stack.log_prob(*batch).mean(1)
     optimizer.zero_grad()
-    losses.sum().backward()  # type: ignore[no-untyped-call]
-    losses = losses.detach() if average is None else average(stack, losses.detach())
+    losses = stack.accumulate(*batch)
+    if average is not None:
+        losses = average(stack, losses)
     stack.clip_gradients(max_norm)
     optimizer.step()
     return losses

@@ -49,6 +49,19 @@ class FlowStack(nn.Module):
             found |= dict(zip(own, values, strict=True))
         return torch.stack([found[number] for number in range(len(found))])
 
+    def accumulate(self, latents: Sequence[Tensor], conditions: Sequence[Tensor] | None = None) -> Tensor:
+        """Add the gradients of every flow's mean of -log p, which is returned, (flows,), nats.
+
+        Stack after stack: what one keeps for its gradients is gone before the next begins.
+        """
+        found: dict[int, Tensor] = {}
+        for own, group in zip(self._members, self._equal(), strict=True):
+            given = None if conditions is None else torch.stack([conditions[number] for number in own])
+            losses = -group.log_prob(torch.stack([latents[number] for number in own]), given).mean(1)
+            losses.sum().backward()  # type: ignore[no-untyped-call]
+            found |= dict(zip(own, losses.detach(), strict=True))
+        return torch.stack([found[number] for number in range(len(found))])
+
     @torch.no_grad()
     def clip_gradients(self, max_norm: float) -> None:
         """Shorten the gradient of every flow whose norm, over all of its own parameters, is larger."""

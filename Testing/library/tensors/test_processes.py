@@ -140,7 +140,9 @@ def test_all_end_when_one_does_and_all_say_why(how, error):
     if how == "well":
         assert [(code, said) for code, said, _ in ended] == [(0, "done\n")] * 3, ended
     else:
-        assert ended[1][0] == (-signal.SIGKILL if how == "killed" else 1)
+        # gloo may abort while Python tidies up; the command line ends before that.
+        codes = (-signal.SIGKILL,) if how == "killed" else (1, -signal.SIGABRT)
+        assert ended[1][0] in codes
         for code, said, told in (ended[0], ended[2]):
             assert (code, said) == (1, "")
             assert error in told

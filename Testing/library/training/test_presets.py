@@ -53,7 +53,7 @@ def test_every_stage_trains_at_the_presets_sizes(name, source, tmp_path, monkeyp
     for event in events:
         if event["event"] == "metric" and event["name"] in ("loss", "nll"):
             losses.setdefault(event["stage"], []).append(event["value"])
-    trained = {stage for stage in plan_work(config) if stage.split()[0] in ("embedding", "denoiser", "flow")}
+    trained = {stage for stage in plan_work(config) if stage.split()[0] in ("embedding", "denoiser", "flows")}
     assert set(losses) == trained
     assert all(abs(value) < float("inf") for values in losses.values() for value in values)
     assert min(losses["denoiser chen"][1:]) < losses["denoiser chen"][0]
