@@ -8,7 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from ..base import Progress
+from ..base import Cancelled, Progress
 from ..config import FlowConfig
 from ..flow import Flow, FlowBatch, FlowStack, descend, make_optimizer
 from .run import Run, seeded, set_learning_rate
@@ -38,11 +38,11 @@ class FlowSource(Protocol):
         """The first pool, from which all that has a closed form is set."""
         ...
 
-    def pool(self, numbers: range) -> FlowPool:
+    def pool(self, numbers: range, progress: Progress) -> FlowPool:
         """A later one."""
         ...
 
-    def kept(self, count: int) -> FlowPool:
+    def kept(self, count: int, progress: Progress) -> FlowPool:
         """Patches of patients kept for validation."""
         ...
 
@@ -78,7 +78,7 @@ def train_flows(
     stack = FlowStack(list(flows.values()))
     optimizer = make_optimizer(stack, config.weight_decay)
     trained = {"flows": (stack, optimizer)}
-    kept = _validation_batches(source, run.config.seed) if config.validate_every else []
+    kept = _validation_batches(run, source, conditions) if config.validate_every else []
 
     def validate(module: torch.nn.Module) -> float:
         assert isinstance(module, FlowStack)  # what is trained here
@@ -103,7 +103,12 @@ def train_flows(
             break
         number = max(index for index, (_, begun) in enumerate(plan) if begun <= step)
         if number != current:
-            pool, current = source.pool(plan[number][0]), number
+            try:
+                pool = source.pool(plan[number][0], _waiting(run, stage, step / watch.steps))
+            except Cancelled:
+                checkpoint.save(step, now=True)
+                raise
+            current = number
         batch = pool.drawn(count, seeded(run.config.seed, stage, step), own)
         set_learning_rate(optimizer, config.learning_rate * watch.rate(step))
         losses = descend(stack, optimizer, batch, max_norm=max_norm(batch), average=average)
@@ -136,9 +141,15 @@ def max_norm(batch: FlowBatch) -> float:
     return _MAX_NORM * (latent[0, 0].numel() if latent.ndim > 2 else 1)
 
 
-def _validation_batches(source: FlowSource, seed: int) -> list[FlowBatch]:
-    pool, generator = source.kept(_VALIDATED), seeded(seed, "flow validation")
+def _validation_batches(run: Run, source: FlowSource, conditions: str) -> list[FlowBatch]:
+    pool = source.kept(_VALIDATED, _waiting(run, conditions, 1.0))
+    generator = seeded(run.config.seed, "flow validation")
     return [pool.drawn(_AT_ONCE, generator) for _ in range(_VALIDATED // _AT_ONCE)]
+
+
+def _waiting(run: Run, stage: str, done: float) -> Progress:
+    """A stage that stands where it is while something is looked at; it can be ended meanwhile."""
+    return lambda fraction: run.report.progress(stage, done)
 
 
 @torch.no_grad()

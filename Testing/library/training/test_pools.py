@@ -12,6 +12,7 @@ import CTInvarianceLib as cti
 from CTInvarianceLib.base import Cancelled
 from CTInvarianceLib.config import FlowConfig
 from CTInvarianceLib.models import load_tensors
+from CTInvarianceLib.training import ImageSource
 from CTInvarianceLib.training.flow import pools
 from CTInvarianceLib.training.shares import Draws, Share
 
@@ -51,6 +52,28 @@ def test_a_run_that_ends_in_any_pool_goes_on_to_the_same_weights(kind, ended, ti
     for file in FILES:
         whole, run = (load_tensors(tmp_path / each / f"{file}.safetensors")[0] for each in ("whole", "run"))
         assert all(torch.equal(whole[name], run[name]) for name in whole), file
+
+
+def test_a_run_ends_while_a_later_pool_is_looked_at_and_loses_no_step(tiny_source, tmp_path, monkeypatch):
+    several = config(patches=28, at_once=14, steps=6)
+    cti.train(several, tiny_source, tmp_path / "whole", on_event=lambda e: None)
+    looked, look = [], ImageSource.pool
+
+    def pool(self, numbers, progress):
+        looked.append(numbers)
+        return look(self, numbers, progress)
+
+    monkeypatch.setattr(ImageSource, "pool", pool)
+    with pytest.raises(Cancelled):
+        cti.train(
+            several, tiny_source, tmp_path / "run", on_event=lambda e: None, should_stop=lambda: bool(looked)
+        )
+    metadata = load_tensors(tmp_path / "run/checkpoints/flows-i.safetensors")[1]
+    assert (looked, metadata["step"]) == ([range(14, 28)], 3)
+    monkeypatch.undo()
+    cti.train(several, tiny_source, tmp_path / "run", on_event=lambda e: None)
+    whole, run = (load_tensors(tmp_path / each / f"{FILES[0]}.safetensors")[0] for each in ("whole", "run"))
+    assert all(torch.equal(whole[name], run[name]) for name in whole)
 
 
 def test_later_pools_have_other_patches_and_are_learned_from(tiny_source, tmp_path):
