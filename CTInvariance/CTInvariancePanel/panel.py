@@ -44,6 +44,7 @@ class Panel:
         self._timer = qt.QTimer()
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self._forget)
+        self._gone = False
         self.setup = SetupSection(self)
         self.data = DataSection(self)
         self.results = ResultsSection(self)  # Explore shows its samples there
@@ -68,14 +69,15 @@ class Panel:
 
     def cleanup(self) -> None:
         """The panel goes away for good."""
-        self._timer.stop()
         for section in self.sections:
             section.cleanup()
+        self._gone = True  # sections may have said something to the end
+        self._timer.stop()
 
     def say(self, text: str, *, stays: bool = False) -> None:
         """Tell what is being done, or has been done: for some seconds, or until something else is told."""
         self._tell(text, "")
-        if text and not stays:
+        if text and not stays and not self._gone:
             self._timer.start(SAID_MS)
 
     def showError(self, text: str) -> None:

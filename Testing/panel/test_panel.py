@@ -327,6 +327,21 @@ def test_denoising_from_the_panel(panel):
     assert "ready" in widget.panel.message.text
 
 
+def test_what_is_said_when_the_panel_goes_is_not_taken_back_later(new_panel, monkeypatch):
+    """A job that ends then says so; when its time is over, the label that it was said in is gone."""
+    _bench, widget = new_panel
+    monkeypatch.setattr("CTInvariancePanel.panel.SAID_MS", 20)
+    going = widget.panel
+    monkeypatch.setattr(type(going.message.parentWidget()), "underMouse", lambda self: False)
+    monkeypatch.setattr(going.log, "cleanup", lambda: going.say("cancelled"))
+    going.cleanup()
+    QTest.qWait(200)
+    assert going.message.text == "cancelled"
+    going.say("cancelled, too")
+    QTest.qWait(200)
+    assert going.message.text == "cancelled, too"
+
+
 def test_what_was_said_goes_and_what_went_wrong_stays(panel, monkeypatch):
     bench, widget = panel
     monkeypatch.setattr("CTInvariancePanel.panel.SAID_MS", 60)
