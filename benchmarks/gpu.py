@@ -25,9 +25,8 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from operations import Operations
 from stacked_flows import step_times
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
 
 from CTInvarianceLib import Models, flow, train
 from CTInvarianceLib.base import Cancelled, Reporter
@@ -55,22 +54,6 @@ SMALL: dict[str, Any] = {
     "encoder": {"width": 4, "channels": 2, "patch_size": 32, "batch_size": 2},
     "flow": {"hidden": 8, "blocks": 2, "batch_size": 4},
 }
-
-
-class Operations(TorchDispatchMode):
-    """Counts floating-point operations; FlopCounterMode does it by modules, which a gradient penalty does not bear."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.total = 0.0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        out = func(*args, **kwargs)
-        count = flop_registry.get(func._overloadpacket)
-        if count is not None:
-            self.total += count(*args, **kwargs, out_val=out)
-        return out
 
 
 class Pace:

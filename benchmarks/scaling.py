@@ -21,8 +21,7 @@ from typing import Any
 from unittest import mock
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
+from operations import Operations
 
 from CTInvarianceLib.config import Config, preset
 from CTInvarianceLib.flow import stack
@@ -65,19 +64,6 @@ class NoExample:
 
     def show(self, *_: object) -> None:
         """Nothing."""
-
-
-class Operations(TorchDispatchMode):
-    """Counts those of every call of torch inside the block; unlike FlopCounterMode, second derivatives too."""
-
-    total = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Do what is called, and count it."""
-        out = func(*args, **(kwargs or {}))
-        if formula := flop_registry.get(func._overloadpacket):
-            self.total += formula(*args, **(kwargs or {}), out_val=out)
-        return out
 
 
 def counted(config: Config, source: Path, folder: Path) -> dict[str, tuple[float, float]]:

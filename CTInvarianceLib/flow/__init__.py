@@ -8,12 +8,13 @@ from .grid_regression import GridRegression
 from .image_flow import ImageFlow, Seen
 from .interface import Flow
 from .layer_flow import LayerFlow
-from .likelihood import FlowBatch, descend, make_optimizer
+from .likelihood import INITIAL, FlowBatch, descend, make_optimizer
 from .missing_power import explained
 from .regression import LatentRegression, Ridge
 from .stack import FlowStack
 
 __all__ = [
+    "INITIAL",
     "BlockPCA",
     "ConditionNetwork",
     "ConditionalFlow",

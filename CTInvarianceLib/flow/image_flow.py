@@ -45,6 +45,10 @@ class Seen:
     epsilon: Tensor
     noise: Tensor
 
+    def of(self, rows: Tensor | slice) -> Seen:
+        """What is said about some of the images."""
+        return Seen(self.estimate[rows], self.start[rows], self.epsilon[rows], self.noise[rows])
+
 
 class ImageFlow(nn.Module):
     """v = t(x′ given z ± ε) for images x′ of any size.

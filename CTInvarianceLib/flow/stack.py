@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, cast
 
 import torch
@@ -43,9 +43,7 @@ class FlowStack(nn.Module):
     def log_prob(self, latents: Sequence[Tensor], conditions: Sequence[Tensor] | None = None) -> Tensor:
         """log p(z̄ given z) of every flow's own latents (N, …) and conditions (N, …): (flows, N), nats."""
         found: dict[int, Tensor] = {}
-        for own, group in zip(self._members, self._equal(), strict=True):
-            given = None if conditions is None else torch.stack([conditions[number] for number in own])
-            values = group.log_prob(torch.stack([latents[number] for number in own]), given)
+        for own, values in self._each(latents, conditions):
             found |= dict(zip(own, values, strict=True))
         return torch.stack([found[number] for number in range(len(found))])
 
@@ -55,12 +53,19 @@ class FlowStack(nn.Module):
         Stack after stack: what one keeps for its gradients is gone before the next begins.
         """
         found: dict[int, Tensor] = {}
-        for own, group in zip(self._members, self._equal(), strict=True):
-            given = None if conditions is None else torch.stack([conditions[number] for number in own])
-            losses = -group.log_prob(torch.stack([latents[number] for number in own]), given).mean(1)
+        for own, values in self._each(latents, conditions):
+            losses = -values.mean(1)
             losses.sum().backward()  # type: ignore[no-untyped-call]
             found |= dict(zip(own, losses.detach(), strict=True))
         return torch.stack([found[number] for number in range(len(found))])
+
+    def _each(
+        self, latents: Sequence[Tensor], conditions: Sequence[Tensor] | None
+    ) -> Iterator[tuple[list[int], Tensor]]:
+        """Of every stack, when it is asked for: the numbers of its flows, and their log p (flows of the stack, N)."""
+        for own, group in zip(self._members, self._equal(), strict=True):
+            given = None if conditions is None else torch.stack([conditions[number] for number in own])
+            yield own, group.log_prob(torch.stack([latents[number] for number in own]), given)
 
     @torch.no_grad()
     def clip_gradients(self, max_norm: float) -> None:

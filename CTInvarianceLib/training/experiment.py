@@ -95,8 +95,9 @@ def train(
         require_folder(out)
         _check_folder(config, out, resume=resume)
         heard = on_event if own.leads else _nothing
-        report = Reporter(heard, plan_work(config), job=out.name, apart=["data"], should_stop=should_stop)
-        report.emit("started", config=config.name, folder=str(out), plan=plan_work(config), **cost)
+        plan = plan_work(config)
+        report = Reporter(heard, plan, job=out.name, apart=["data"], should_stop=should_stop)
+        report.emit("started", config=config.name, folder=str(out), plan=plan, **cost)
         return _train(config, data, out, store_at(store), lock, report)
 
 

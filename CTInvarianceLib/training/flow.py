@@ -10,13 +10,12 @@ from torch import Tensor
 
 from ..base import Cancelled, Progress
 from ..config import FlowConfig
-from ..flow import Flow, FlowBatch, FlowStack, descend, make_optimizer
+from ..flow import INITIAL, Flow, FlowBatch, FlowStack, descend, make_optimizer
 from .run import Run, seeded, set_learning_rate
 from .watch import LOOK_EVERY, Watch
 
-INITIAL = 64  # latents, at least, from which the first scales are set: fewer have a covariance by chance
 _MAX_NORM = 10.0  # of a flow's gradient, for every cell of a grid
-_VALIDATED, _AT_ONCE = 64, 16  # patches kept for the validation, the same every time
+VALIDATED, _AT_ONCE = 64, 16  # patches kept for the validation, the same every time
 
 
 class FlowPool(Protocol):
@@ -142,9 +141,9 @@ def max_norm(batch: FlowBatch) -> float:
 
 
 def _validation_batches(run: Run, source: FlowSource, conditions: str) -> list[FlowBatch]:
-    pool = source.kept(_VALIDATED, _waiting(run, conditions, 1.0))
+    pool = source.kept(VALIDATED, _waiting(run, conditions, 1.0))
     generator = seeded(run.config.seed, "flow validation")
-    return [pool.drawn(_AT_ONCE, generator) for _ in range(_VALIDATED // _AT_ONCE)]
+    return [pool.drawn(_AT_ONCE, generator) for _ in range(VALIDATED // _AT_ONCE)]
 
 
 def _waiting(run: Run, stage: str, done: float) -> Progress:

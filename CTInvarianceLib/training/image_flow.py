@@ -13,7 +13,7 @@ from ..base import Progress, part, unheard
 from ..config import DOMAINS, FlowConfig
 from ..data import Patches
 from ..denoisers import Linearizer, View, reach
-from ..flow import FlowBatch, FlowStack, ImageFlow, Seen, descend, explained, make_optimizer
+from ..flow import INITIAL, FlowBatch, FlowStack, ImageFlow, Seen, descend, explained, make_optimizer
 from ..tensors import (
     Spectrum,
     batch_size,
@@ -26,8 +26,8 @@ from ..tensors import (
 )
 from ..tolerance import LocalLayer, Metric, measure_gain, most_probable, start_of, unit_of
 from ..volumes import Region
-from .flow import INITIAL, initialise, max_norm
-from .run import Run, seeded, stage_seed
+from .flow import initialise, max_norm
+from .run import Run, seeded, set_learning_rate, stage_seed
 from .shares import Share
 
 _GAIN_PATCHES = 16
@@ -261,7 +261,7 @@ class ImagePool:
             placed[here] = _placed(maps[here], number, self._flows[0].period)
         layers, first = len(self._seen), len(self._flows)
         rows = rows.to(maps.device)
-        own = {number: flow for number, flow in zip(self._looks, self._flows, strict=True)}
+        own = dict(zip(self._looks, self._flows, strict=True))
         conditions = {
             number: flow.condition(
                 Seen(
@@ -315,8 +315,7 @@ class ImageSource:
         for number, flow in enumerate(self._flows):
             images = pool.domain(DOMAINS[number % len(DOMAINS)]).to(self._run.fabric.device)
             fit_linear_part(flow, images, looks[number // len(DOMAINS)])
-        last = looks[-1].seen
-        first = Seen(last.estimate[:1], last.start[:1], last.epsilon[:1], last.noise[:1])
+        first = looks[-1].seen.of(slice(1))
         self._first = pool.domain(DOMAINS[0])[:1].to(self._run.fabric.device), first
         seen = self._seen(pool, looks)
         for number, variance in enumerate(seen.whitened_variances.tolist()):
@@ -414,8 +413,7 @@ def fit_image_flow(
     optimizer = make_optimizer(stack, config.weight_decay)
     for step in range(config.steps):
         batch = pool.drawn(min(config.batch_size, _POSITIONS * len(pool)), generator)
-        for group in optimizer.param_groups:
-            group["lr"] = config.learning_rate * rate_factor(step, config.steps)
+        set_learning_rate(optimizer, config.learning_rate * rate_factor(step, config.steps))
         losses.append(float(descend(stack, optimizer, batch, max_norm=max_norm(batch))))
         progress(step + 1, losses[-1])
     stack.unstack([flow.flow])

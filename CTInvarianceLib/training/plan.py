@@ -10,6 +10,7 @@ import torch
 from ..config import DOMAINS, Config, DenoiserConfig, EncoderConfig
 from ..models import build_denoiser, flow_weights
 from .ct_encoder import STAGE
+from .flow import VALIDATED
 
 # 10⁹ multiplications a second, measured on two CPU cores with the quick preset; other machines differ by a
 # common factor for the most part, see `machine`.
@@ -23,7 +24,6 @@ _TURN, _JUDGED = 12, 3
 _VGG19_WORK = 390e3  # multiplications for a pixel: 19.5e9 for 224×224
 _DATA_S = 10.0  # until it is known what there is to read
 _CONVERTED_S, _SIMULATED_S = 2e-8, 5e-7  # a byte of a series, and of one with its simulated low dose
-_VALIDATED = 64  # patches of the flows' validation
 _TOGETHER = 1 << 27  # weights: half a gigabyte, two with gradients and moments
 _VALUE = 4  # bytes
 _COPIES, _MAPS = 4, 32  # of what is kept, and feature maps of a batch, at the least
@@ -74,7 +74,7 @@ def plan_work(config: Config) -> dict[str, float]:
             a_patch = _condition(config, denoiser, len(layers)) / _CONDITION_RATE * 1e-9
             begun = min(flow.patches, flow.at_once)
             plan[conditions_stage(stage)] = 3 + begun * a_patch
-            later = flow.patches - begun + (_VALIDATED if flow.validate_every else 0)
+            later = flow.patches - begun + (VALIDATED if flow.validate_every else 0)
             plan[stage] = len(layers) * len(DOMAINS) * one_flow + later * a_patch
     return plan
 

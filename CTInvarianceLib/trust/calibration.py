@@ -81,7 +81,7 @@ def calibrate(
     generator = torch.Generator().manual_seed(seed)
     ranks, covered, found, energies, conditions = [], [], [], [], []
     for rows in torch.arange(len(images)).split(_AT_ONCE):
-        here = Seen(seen.estimate[rows], seen.start[rows], seen.epsilon[rows], seen.noise[rows])
+        here = seen.of(rows)
         own = images[rows]
         truth, condition = functionals(own), flow.condition(here)
         v, _ = flow(own, here)

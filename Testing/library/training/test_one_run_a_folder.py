@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import tiny
 import torch
+from held_lock import lock_held
 
 import CTInvarianceLib as cti
 from CTInvarianceLib.base import Cancelled, ModelsError, ModelsWarning, WeightsError
@@ -90,19 +89,8 @@ def test_two_that_begin_at_once_the_later_is_told(tiny_source, tmp_path):
 def test_the_lock_of_a_killed_training_is_free(tiny_source, tmp_path):
     out = tmp_path / "run"
     out.mkdir()
-    code = (
-        "import sys, os, signal; from pathlib import Path; from CTInvarianceLib.training.lock import FolderLock;"
-        "lock = FolderLock(Path(sys.argv[1])).__enter__(); print('held', flush=True); sys.stdin.read()"
-    )
-    held = subprocess.Popen(
-        [sys.executable, "-c", code, str(out)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    with held:
-        assert held.stdout is not None
-        assert held.stdout.readline() == "held\n"
-        with pytest.raises(ModelsError, match="another training is writing"):
-            train(tiny_source, out)
-        held.kill()
+    with lock_held(out), pytest.raises(ModelsError, match="another training is writing"):
+        train(tiny_source, out)
     with pytest.raises(Cancelled):
         train(tiny_source, out, **until("denoiser chen"))
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
 import ranks
 import tiny
 import torch
+from held_lock import lock_held
 
 from CTInvarianceLib.config import Config
 from CTInvarianceLib.models import load_tensors
@@ -92,19 +91,9 @@ def test_one_that_fails_tells_the_others_why(tiny_source, tmp_path):
     """The first process finds its folder used by another training; the second would wait for it."""
     out = tmp_path / "run"
     out.mkdir()
-    code = (
-        "import sys; from pathlib import Path; from CTInvarianceLib.training.lock import FolderLock;"
-        "lock = FolderLock(Path(sys.argv[1])).__enter__(); print('held', flush=True); sys.stdin.read()"
-    )
-    held = subprocess.Popen(
-        [sys.executable, "-c", code, str(out)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    with held:
-        assert held.stdout is not None
-        assert held.stdout.readline() == "held\n"
+    with lock_held(out):
         started = ranks.start(command(tiny.config("complete"), tiny_source, out))
         ended = ranks.finish(started)
-        held.kill()
     assert [code for code, *_ in ended] == [2, 2]
     assert "error: another training is writing into this folder" in ended[0][2]
     assert "process 0 of 2 (counted from 0) has failed: another training is writing" in ended[1][2]
